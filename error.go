@@ -1,0 +1,54 @@
+package ocelli
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code says what is wrong in a word that a program can test for.
+type Code string
+
+// Codes of errors that concern one image. They are permanent: trying again gives the same.
+const (
+	EmptyFile       Code = "empty_file"       // no bytes at all
+	TooLarge        Code = "too_large"        // more bytes than the service takes for one image
+	UnsupportedType Code = "unsupported_type" // not an image, or of a format that is not read here
+	TooManyPixels   Code = "too_many_pixels"  // width × height, or the memory to decode it, is over the limit
+	CorruptImage    Code = "corrupt_image"    // begins like an image and cannot be decoded
+	GaveUp          Code = "gave_up"          // every attempt failed or took its worker down
+	Cancelled       Code = "cancelled"        // the job was cancelled before the image's turn
+)
+
+// Codes of errors that concern a whole request.
+const (
+	BadRequest    Code = "bad_request"     // cannot be understood as it stands
+	NoImages      Code = "no_images"       // a form or archive without a single file
+	TooManyImages Code = "too_many_images" // more images than one job may have
+	NotFound      Code = "not_found"       // no such job or image, or it has expired
+	Overloaded    Code = "overloaded"      // the backlog is at its limit; later it will do
+	StorageFull   Code = "storage_full"    // the disk or bucket takes no more
+	Unavailable   Code = "unavailable"     // a part that is needed does not answer
+)
+
+// Error is one clear sentence for the person who met it, with a code for programs. An Error about an
+// image is permanent; whatever is not an Error is taken to be transient and is tried again.
+type Error struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Errorf returns an [Error] with the code and the formatted sentence.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// AsError returns the [Error] that err is or wraps, and nil where there is none.
+func AsError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
+}

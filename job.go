@@ -1,0 +1,74 @@
+package ocelli
+
+import "time"
+
+// JobState is what has become of a job.
+type JobState string
+
+// The states of a job.
+const (
+	JobRunning   JobState = "running"
+	JobDone      JobState = "done"
+	JobCancelled JobState = "cancelled"
+)
+
+// ImageState is what has become of an image.
+type ImageState string
+
+// The states of an image.
+const (
+	ImageWaiting ImageState = "waiting"
+	ImageRunning ImageState = "running"
+	ImageDone    ImageState = "done"
+	ImageFailed  ImageState = "failed"
+)
+
+// Manifest is what was accepted as one job. It is stored under [ManifestKey] when the last image of
+// the job has been kept, and never changes after that.
+type Manifest struct {
+	ID      JobID     `json:"id"`
+	Created time.Time `json:"created"`
+	Images  []Image   `json:"images"` // in order of upload
+}
+
+// Image is one image as it was accepted.
+type Image struct {
+	ID   ImageID `json:"id"`
+	Name string  `json:"name"` // as the sender named it, without folders; only ever shown
+	Type string  `json:"type"` // media type read from the bytes, "" where they are of no known type
+	Size int64   `json:"size"` // bytes
+}
+
+// Job is the state of a job as people see it.
+type Job struct {
+	ID      JobID         `json:"id"`
+	State   JobState      `json:"state"`
+	Total   int           `json:"total"`
+	Done    int           `json:"done"`   // images with labels
+	Failed  int           `json:"failed"` // images with an error
+	Created time.Time     `json:"created"`
+	ETA     *time.Time    `json:"eta"`     // nil while nothing is known, and once the job is done
+	ETAP90  *time.Time    `json:"eta_p90"` // the moment by which nine of ten such jobs are done
+	Images  []ImageStatus `json:"images"`  // in order of upload
+	Links   JobLinks      `json:"links"`
+}
+
+// Finished reports whether nothing more will happen to the job.
+func (j *Job) Finished() bool { return j.State != JobRunning }
+
+// ImageStatus is the state of one image of a job.
+type ImageStatus struct {
+	ID     ImageID    `json:"id"`
+	Name   string     `json:"name"`
+	State  ImageState `json:"state"`
+	Result *Result    `json:"result"` // nil until the image is done
+	Error  *Error     `json:"error"`  // set where the image failed
+}
+
+// JobLinks are the addresses of a job, relative to the server.
+type JobLinks struct {
+	Self   string `json:"self"`
+	Events string `json:"events,omitempty"`
+	CSV    string `json:"csv,omitempty"`
+	Page   string `json:"page"`
+}
