@@ -1,0 +1,66 @@
+package intake
+
+import (
+	"io"
+	"iter"
+	"mime"
+	"net/http"
+
+	"github.com/ocelli/ocelli"
+)
+
+// maxFields bounds the parts of a form that are no files.
+const maxFields = 1000
+
+// Uploads returns the files of a request as a stream: of a multipart form, under whatever field names, or the body itself as
+// one file. An error of the sequence is an [ocelli.Error] that says what is wrong with the request.
+func Uploads(r *http.Request) iter.Seq2[Upload, error] {
+	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case err == nil && mediaType == "multipart/form-data" && params["boundary"] == "":
+		return fail(ocelli.Errorf(ocelli.BadRequest, "the form has no boundary in its Content-Type: let your HTTP library set that header"))
+	case mediaType == "multipart/form-data":
+		return form(r)
+	case mediaType == "application/x-www-form-urlencoded":
+		return fail(ocelli.Errorf(ocelli.NoImages, "the form holds no files: send it as multipart/form-data"))
+	}
+	return func(yield func(Upload, error) bool) {
+		yield(Upload{Name: r.URL.Query().Get("name"), Body: r.Body}, nil)
+	}
+}
+
+func fail(err error) iter.Seq2[Upload, error] {
+	return func(yield func(Upload, error) bool) { yield(Upload{}, err) }
+}
+
+// form yields the files of a multipart form. A browser sends a file input that was left empty as a part with an empty name and
+// no bytes: that is no file.
+func form(r *http.Request) iter.Seq2[Upload, error] {
+	return func(yield func(Upload, error) bool) {
+		parts, err := r.MultipartReader()
+		if err != nil {
+			yield(Upload{}, ocelli.Errorf(ocelli.BadRequest, "the form cannot be read (%v): send it as multipart/form-data", err))
+			return
+		}
+		for fields := 0; ; {
+			part, err := parts.NextPart()
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(Upload{}, brokenOff(err))
+				return
+			}
+			if part.FileName() == "" {
+				if fields++; fields > maxFields {
+					yield(Upload{}, ocelli.Errorf(ocelli.BadRequest, "the form has more than %d fields that are no files: leave them out", maxFields))
+					return
+				}
+				continue
+			}
+			if !yield(Upload{Field: part.FormName(), Name: part.FileName(), Body: part}, nil) {
+				return
+			}
+		}
+	}
+}

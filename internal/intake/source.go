@@ -1,0 +1,80 @@
+package intake
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/queue"
+)
+
+// errTooLarge ends the reading of an image that has more bytes than the limit.
+var errTooLarge = errors.New("image too large")
+
+// source reads one uploaded file. It ends in errTooLarge beyond the limit, and what else goes wrong while
+// reading is the sender's doing, told as an [ocelli.Error], to keep it apart from the store's own errors.
+type source struct {
+	r    *bufio.Reader
+	left int64
+}
+
+func newSource(r io.Reader, limit int64) *source {
+	return &source{r: bufio.NewReaderSize(r, 4<<10), left: limit}
+}
+
+// Peek returns the first n bytes, or all where there are fewer.
+func (s *source) Peek(n int) ([]byte, error) {
+	head, err := s.r.Peek(n)
+	if err != nil && err != io.EOF {
+		return nil, brokenOff(err)
+	}
+	return head, nil
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if s.left < 0 {
+		return 0, errTooLarge
+	}
+	// One byte more than is left tells a file of just the limit from a longer one.
+	if int64(len(p)) > s.left+1 {
+		p = p[:s.left+1]
+	}
+	n, err := s.r.Read(p)
+	s.left -= int64(n)
+	switch {
+	case s.left < 0:
+		return n, errTooLarge
+	case err != nil && err != io.EOF:
+		return n, brokenOff(err)
+	}
+	return n, err
+}
+
+// brokenOff says what is wrong with a request that could not be read to its end.
+func brokenOff(err error) error {
+	if e := ocelli.AsError(err); e != nil {
+		return e
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return ocelli.Errorf(ocelli.TooLarge, "the request is larger than %d MB, the limit: send the images in several requests", tooLarge.Limit>>20)
+	}
+	return ocelli.Errorf(ocelli.BadRequest, "the upload broke off before its end (%v): send it again", err)
+}
+
+// explain turns an error of the stores into what the sender should know and do.
+func explain(err error) error {
+	switch e := ocelli.AsError(err); {
+	case e != nil:
+		return e
+	case errors.Is(err, queue.ErrFull):
+		return ocelli.Errorf(ocelli.Overloaded, "the queue is full and nothing of this request was accepted: try again later")
+	case errors.Is(err, blob.ErrFull):
+		return ocelli.Errorf(ocelli.StorageFull, "the storage is full and nothing of this request was accepted: try again when there is space")
+	}
+	return fmt.Errorf("accepting a job: %w", err)
+}

@@ -1,0 +1,102 @@
+package result
+
+import (
+	"time"
+
+	"github.com/ocelli/ocelli"
+)
+
+// tracked is what the tracker knows about one job. The tracker's mutex guards it.
+type tracked struct {
+	manifest ocelli.Manifest // grows while the upload runs
+	settled  bool            // the manifest is whole
+	results  []*ocelli.Result
+	running  []bool
+	arrived  []int         // places of the results in the order in which they came
+	changed  chan struct{} // closed, and replaced, at each change
+	failed   int
+	waiting  int       // calls that wait for a change; such a job is not forgotten
+	touched  time.Time // the last change or question
+	repair   time.Time // when to read the store next
+	patience time.Duration
+}
+
+func newTracked(id ocelli.JobID, now time.Time) *tracked {
+	return &tracked{
+		manifest: ocelli.Manifest{ID: id, Created: now},
+		changed:  make(chan struct{}),
+		touched:  now,
+		patience: repairFirst,
+		repair:   now.Add(repairFirst),
+	}
+}
+
+func (t *tracked) add(images ...ocelli.Image) {
+	t.manifest.Images = append(t.manifest.Images, images...)
+	t.results = append(t.results, make([]*ocelli.Result, len(images))...)
+	t.running = append(t.running, make([]bool, len(images))...)
+}
+
+// index returns the place of an image, from 0, or -1 where the job has no such image.
+func (t *tracked) index(image ocelli.ImageID) int {
+	job, place, ok := image.Split()
+	if !ok || job != t.manifest.ID || place > len(t.results) {
+		return -1
+	}
+	return place - 1
+}
+
+// note takes a notice in and reports whether it was news.
+func (t *tracked) note(n Notice) bool {
+	i := t.index(n.Image)
+	switch {
+	case i < 0 || t.results[i] != nil:
+		return false
+	case n.Result == nil:
+		t.running[i] = true
+	default:
+		t.results[i] = n.Result
+		t.arrived = append(t.arrived, i)
+		if n.Result.Error != nil {
+			t.failed++
+		}
+	}
+	return true
+}
+
+func (t *tracked) announce(now time.Time) {
+	close(t.changed)
+	t.changed = make(chan struct{})
+	t.touched = now
+	t.patience = repairFirst
+	t.repair = now.Add(t.patience)
+}
+
+func (t *tracked) finished() bool { return t.settled && len(t.arrived) == len(t.results) }
+
+// job returns a copy for people to look at.
+func (t *tracked) job() *ocelli.Job {
+	id := string(t.manifest.ID)
+	j := &ocelli.Job{
+		ID: t.manifest.ID, State: ocelli.JobRunning, Created: t.manifest.Created,
+		Total: len(t.results), Done: len(t.arrived) - t.failed, Failed: t.failed,
+		Images: make([]ocelli.ImageStatus, len(t.results)),
+		Links:  ocelli.JobLinks{Self: "/v1/jobs/" + id, Page: "/jobs/" + id},
+	}
+	if t.finished() {
+		j.State = ocelli.JobDone
+	}
+	for i, image := range t.manifest.Images {
+		s := ocelli.ImageStatus{ID: image.ID, Name: image.Name, State: ocelli.ImageWaiting}
+		switch r := t.results[i]; {
+		case r != nil && r.Error != nil:
+			s.State, s.Error = ocelli.ImageFailed, r.Error
+		case r != nil:
+			s.State, s.Result = ocelli.ImageDone, r
+		case t.running[i]:
+			s.State = ocelli.ImageRunning
+		}
+		j.Images[i] = s
+	}
+	return j
+}

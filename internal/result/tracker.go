@@ -1,0 +1,307 @@
+package result
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/blob"
+)
+
+const (
+	repairFirst  = 2 * time.Second  // silence after which a job's results are read from the store
+	repairMost   = 30 * time.Second // the same, once reading has found nothing new several times
+	keepFinished = 30 * time.Second // how long a finished job is remembered after the last question
+	keepRunning  = 10 * time.Minute // the same for one that still runs and that nobody waits for
+)
+
+// Tracker knows the state of jobs, for one web node: from notices while they come, and from the store for the
+// rest, so that any node can answer for any job, also after a restart. Its methods may be called from
+// any number of goroutines; [Tracker.Run] must be running for notices to arrive.
+type Tracker struct {
+	store *Store
+	topic string
+	log   *slog.Logger
+	seen  func(ocelli.Result)
+
+	mu   sync.Mutex
+	jobs map[ocelli.JobID]*tracked
+}
+
+// NewTracker returns a tracker that listens on topic. seen, where it is not nil, is called once for each result
+// that arrives by notice or is found by reading, from one goroutine at a time.
+func NewTracker(store *Store, topic string, log *slog.Logger, seen func(ocelli.Result)) *Tracker {
+	if seen == nil {
+		seen = func(ocelli.Result) {}
+	}
+	return &Tracker{store: store, topic: topic, log: log, seen: seen, jobs: map[ocelli.JobID]*tracked{}}
+}
+
+// Topic is the topic on which the tracker listens: what a [ocelli.Task] carries as ReplyTo.
+func (t *Tracker) Topic() string { return t.topic }
+
+// Run listens and repairs until ctx ends.
+func (t *Tracker) Run(ctx context.Context) error {
+	stop, err := t.store.Bus.Subscribe(ctx, t.topic, t.hear)
+	if err != nil {
+		return fmt.Errorf("listening for results: %w", err)
+	}
+	defer stop()
+	tick := time.NewTicker(repairFirst / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			for _, id := range t.due(time.Now()) {
+				if err := t.repair(ctx, id); err != nil && ctx.Err() == nil {
+					t.log.Warn("results could not be read from the store; trying again", "job", id, "error", err)
+				}
+			}
+		}
+	}
+}
+
+// hear takes in one message of the bus.
+func (t *Tracker) hear(body []byte) {
+	var n Notice
+	if err := json.Unmarshal(body, &n); err != nil {
+		t.log.Warn("a notice could not be read and is ignored", "error", err)
+		return
+	}
+	t.note(n)
+}
+
+func (t *Tracker) note(n Notice) {
+	id, _, _ := n.Image.Split()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if job := t.jobs[id]; job != nil && job.note(n) {
+		job.announce(time.Now())
+		if n.Result != nil {
+			t.seen(*n.Result)
+		}
+	}
+}
+
+// Begin makes the tracker expect results of a job whose upload begins. It must come before the first
+// message of the job is sent. The upload ends with [Tracker.Settle] or [Tracker.Abandon].
+func (t *Tracker) Begin(id ocelli.JobID, created time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.jobs[id] = newTracked(id, created)
+}
+
+// Add adds the next image to a job that was begun, before its message is sent.
+func (t *Tracker) Add(image ocelli.Image) {
+	id, _, _ := image.ID.Split()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if job := t.jobs[id]; job != nil {
+		job.add(image)
+		job.announce(time.Now())
+	}
+}
+
+// Settle tells that the job has all its images, and returns them.
+func (t *Tracker) Settle(id ocelli.JobID) (ocelli.Manifest, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	job := t.jobs[id]
+	if job == nil {
+		return ocelli.Manifest{}, fmt.Errorf("job %s was never begun", id)
+	}
+	job.settled = true
+	job.announce(time.Now())
+	return job.manifest, nil
+}
+
+// Abandon forgets a job whose upload was broken off, and returns the images that it had.
+func (t *Tracker) Abandon(id ocelli.JobID) []ocelli.Image {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	job := t.jobs[id]
+	if job == nil {
+		return nil
+	}
+	delete(t.jobs, id)
+	close(job.changed)
+	return job.manifest.Images
+}
+
+// Job returns the state of a job. Where there is no such job, the error is an [ocelli.Error] with code
+// NotFound.
+func (t *Tracker) Job(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error) {
+	if err := t.load(ctx, id); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	job := t.jobs[id]
+	if job == nil {
+		return nil, notFound(id)
+	}
+	job.touched = time.Now()
+	return job.job(), nil
+}
+
+// Wait returns the state of a job as soon as it has finished, or, with no error, as it is when ctx ends.
+func (t *Tracker) Wait(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error) {
+	for range t.Watch(ctx, id, 0) {
+		continue
+	}
+	return t.Job(context.WithoutCancel(ctx), id)
+}
+
+// Watch yields the results of a job in the order in which they came, with their number, from 0; it begins at number
+// from. It ends when the job has finished, when ctx ends, or where there is no such job.
+func (t *Tracker) Watch(ctx context.Context, id ocelli.JobID, from int) iter.Seq2[int, ocelli.Result] {
+	return func(yield func(int, ocelli.Result) bool) {
+		if t.load(ctx, id) != nil {
+			return
+		}
+		t.mu.Lock()
+		job := t.jobs[id]
+		if job == nil {
+			t.mu.Unlock()
+			return
+		}
+		job.waiting++
+		defer func() {
+			t.mu.Lock()
+			job.waiting--
+			job.touched = time.Now()
+			t.mu.Unlock()
+		}()
+		t.mu.Unlock()
+		for next := max(from, 0); ; {
+			fresh, changed, finished := t.since(job, next)
+			for _, r := range fresh {
+				if !yield(next, *r) {
+					return
+				}
+				next++
+			}
+			if finished {
+				return
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-changed:
+				if t.gone(id, job) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// since returns the results from number next on, the channel that closes at the next change, and whether these were the last.
+func (t *Tracker) since(job *tracked, next int) (fresh []*ocelli.Result, changed <-chan struct{}, finished bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, i := range job.arrived[min(next, len(job.arrived)):] {
+		fresh = append(fresh, job.results[i])
+	}
+	return fresh, job.changed, job.finished()
+}
+
+func (t *Tracker) gone(id ocelli.JobID, job *tracked) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.jobs[id] != job
+}
+
+func notFound(id ocelli.JobID) error {
+	return ocelli.Errorf(ocelli.NotFound, "there is no job %.40q: it was never accepted, or it has expired", string(id))
+}
+
+// load makes sure that the job is known, from the store where it must be.
+func (t *Tracker) load(ctx context.Context, id ocelli.JobID) error {
+	if !id.Valid() {
+		return notFound(id)
+	}
+	t.mu.Lock()
+	known := t.jobs[id] != nil
+	t.mu.Unlock()
+	if known {
+		return nil
+	}
+	m, err := t.store.LoadManifest(ctx, id)
+	if errors.Is(err, blob.ErrNotFound) {
+		return notFound(id)
+	}
+	if err != nil {
+		return err
+	}
+	job := newTracked(id, m.Created)
+	job.add(m.Images...)
+	job.settled = true
+	job.touched = time.Now()
+	job.repair = time.Now().Add(repairFirst)
+	t.mu.Lock()
+	if t.jobs[id] == nil {
+		t.jobs[id] = job
+	}
+	t.mu.Unlock()
+	return t.repair(ctx, id)
+}
+
+// due returns the jobs whose results should be read from the store, and forgets those that nobody asks for.
+func (t *Tracker) due(now time.Time) []ocelli.JobID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var ids []ocelli.JobID
+	for id, job := range t.jobs {
+		idle := now.Sub(job.touched)
+		switch {
+		case job.settled && job.waiting == 0 && (job.finished() && idle > keepFinished || idle > keepRunning):
+			delete(t.jobs, id)
+		case !job.finished() && now.After(job.repair):
+			job.patience = min(2*job.patience, repairMost)
+			job.repair = now.Add(job.patience)
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// repair reads the results of a job that are in the store and were not heard of.
+func (t *Tracker) repair(ctx context.Context, id ocelli.JobID) error {
+	for info, err := range t.store.Blobs.List(ctx, path.Dir(ocelli.OutputKey(id, "x"))+"/") {
+		if err != nil {
+			return err
+		}
+		image := ocelli.ImageID(strings.TrimSuffix(path.Base(info.Key), ".json"))
+		if !t.missing(id, image) {
+			continue
+		}
+		r, err := t.store.Load(ctx, id, image)
+		if err != nil {
+			return err
+		}
+		t.note(Notice{Image: image, Result: r})
+	}
+	return nil
+}
+
+func (t *Tracker) missing(id ocelli.JobID, image ocelli.ImageID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	job := t.jobs[id]
+	if job == nil {
+		return false
+	}
+	i := job.index(image)
+	return i >= 0 && job.results[i] == nil
+}
