@@ -1,0 +1,34 @@
+package ocelli
+
+// Status is what a service tells about itself.
+type Status struct {
+	Ready     int64    `json:"ready"`             // images that wait for a worker
+	Leased    int64    `json:"leased"`            // images that a worker holds
+	OldestAge float64  `json:"oldest_age_s"`      // seconds that the oldest of both has waited
+	Rate      float64  `json:"rate_images_per_s"` // images that ended, over the last ten seconds
+	Workers   []Worker `json:"workers"`           // in the order of their names
+	Wanted    int      `json:"wanted"`            // workers that the backlog is worth
+	Max       int      `json:"max"`               // workers that there may be
+	Reason    string   `json:"reason"`            // why so many are wanted, in one sentence
+	Model     *Model   `json:"model"`             // nil until a worker has told which model it runs
+	Version   string   `json:"version"`           // of the service
+	Problem   string   `json:"problem,omitempty"` // what keeps the service from working, and what to do
+}
+
+// WorkerState is what a worker is doing.
+type WorkerState string
+
+// The states of a worker.
+const (
+	WorkerStarting WorkerState = "starting" // asked for, and not heard of yet
+	WorkerBusy     WorkerState = "busy"     // it holds at least one image
+	WorkerIdle     WorkerState = "idle"
+	WorkerDraining WorkerState = "draining" // it finishes what it holds, and ends
+)
+
+// Worker is one worker as people see it.
+type Worker struct {
+	Name  string      `json:"name"`
+	PID   int         `json:"pid"` // 0 where it is not a process of this machine
+	State WorkerState `json:"state"`
+}
