@@ -18,9 +18,22 @@ type Message struct {
 	// ID tells messages apart: a second Send of the same ID within two minutes of the first adds nothing
 	// where the driver can tell, so a Send whose answer was lost can be repeated.
 	ID string
-	// Body is UTF-8 text of at most 64 KiB.
+	// Group names what the message belongs to, a job for one: at most 128 letters, digits and
+	// punctuation marks of ASCII, or nothing. Groups take turns: what a small group sends is not kept
+	// waiting until a large group that came first is done. This holds on average and not for every pair
+	// of groups, since a driver may put a few of them together. Within a group the order of delivery is
+	// roughly that of sending.
+	Group string
+	// Body is UTF-8 text of at most [MaxBody] bytes.
 	Body []byte
 }
+
+// Limits that every driver keeps.
+const (
+	MaxBody    = 64 << 10         // bytes of one body
+	MaxReceive = 10               // messages of one Receive
+	MaxWait    = 20 * time.Second // wait of one Receive
+)
 
 // Delivery is a message leased by one receiver.
 type Delivery struct {
@@ -54,10 +67,11 @@ func (s Stats) Backlog() int64 { return s.Ready + s.Leased }
 type Queue interface {
 	// Send adds the messages. When it returns nil they are durable: they survive kill -9 and the loss of
 	// power. On an error any part of them may have been added; the caller sends all again.
+	// A message that [Check] refuses is an error, and then none is sent.
 	Send(ctx context.Context, msgs ...Message) error
 
-	// Receive leases up to max messages, 1 ≤ max ≤ 10. It waits until there is at least one, or until wait
-	// (at most 20 s) has passed, when it returns none and no error. When ctx ends it returns ctx.Err();
+	// Receive leases up to max messages, 1 ≤ max ≤ [MaxReceive]. It waits until there is at least one, or until wait
+	// (at most [MaxWait]) has passed, when it returns none and no error. When ctx ends it returns ctx.Err();
 	// messages on their way at that moment come back when their lease passes, not sooner.
 	Receive(ctx context.Context, max int, wait time.Duration) ([]Delivery, error)
 
