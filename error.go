@@ -3,6 +3,7 @@ package ocelli
 import (
 	"errors"
 	"fmt"
+	"net/http"
 )
 
 // Code says what is wrong in a word that a program can test for.
@@ -29,6 +30,32 @@ const (
 	StorageFull   Code = "storage_full"    // the disk or bucket takes no more
 	Unavailable   Code = "unavailable"     // a part that is needed does not answer
 )
+
+// HTTPStatus is the status with which the code is answered over HTTP: 413, 415 and 422 mean size, type and
+// content (RFC 9110, section 15.5).
+func (c Code) HTTPStatus() int {
+	switch c {
+	case TooLarge, TooManyPixels, TooManyImages:
+		return http.StatusRequestEntityTooLarge
+	case UnsupportedType:
+		return http.StatusUnsupportedMediaType
+	case EmptyFile, CorruptImage:
+		return http.StatusUnprocessableEntity
+	case BadRequest, NoImages:
+		return http.StatusBadRequest
+	case NotFound:
+		return http.StatusNotFound
+	case Cancelled:
+		return http.StatusConflict
+	case Overloaded:
+		return http.StatusTooManyRequests
+	case StorageFull:
+		return http.StatusInsufficientStorage
+	case Unavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
 
 // Error is one clear sentence for the person who met it, with a code for programs. An Error about an
 // image is permanent; whatever is not an Error is taken to be transient and is tried again.

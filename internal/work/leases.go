@@ -1,44 +1,47 @@
 package work
 
 import (
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/ocelli/ocelli/internal/queue"
 )
 
-// leases are the deliveries that a worker holds: those in hand and those that wait for a hand.
+// leases are the deliveries that a worker holds: those in hand and those that wait for a hand. They are told apart by
+// address, since a message whose lease has passed may be delivered to the same worker again.
 type leases struct {
 	told func(leases, ended int)
 
 	mu sync.Mutex
-	of map[string]queue.Delivery // by message id
+	of map[*queue.Delivery]struct{}
 }
 
-func (l *leases) add(ds ...queue.Delivery) {
+func (l *leases) add(ds []*queue.Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.of == nil {
-		l.of = map[string]queue.Delivery{}
+		l.of = map[*queue.Delivery]struct{}{}
 	}
 	for _, d := range ds {
-		l.of[d.ID] = d
+		l.of[d] = struct{}{}
 	}
 	l.tell(0)
 }
 
-func (l *leases) drop(d queue.Delivery) {
+func (l *leases) drop(d *queue.Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.of, d.ID)
+	delete(l.of, d)
 	l.tell(1)
 }
 
 func (l *leases) held() []queue.Delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Collect(maps.Values(l.of))
+	held := make([]queue.Delivery, 0, len(l.of))
+	for d := range l.of {
+		held = append(held, *d)
+	}
+	return held
 }
 
 func (l *leases) tell(ended int) {

@@ -58,12 +58,12 @@ func (w *Worker) Run(ctx context.Context, drain <-chan struct{}) error {
 	w.leases.told = w.Holding
 	go w.extend(ctx)
 
-	hands := make(chan queue.Delivery)
+	hands := make(chan *queue.Delivery)
 	var busy sync.WaitGroup
 	for range w.Concurrency {
 		busy.Go(func() {
 			for d := range hands {
-				w.handle(ctx, d)
+				w.handle(ctx, *d)
 				w.leases.drop(d)
 			}
 		})
@@ -76,7 +76,7 @@ func (w *Worker) Run(ctx context.Context, drain <-chan struct{}) error {
 
 // lease receives deliveries and gives them to the hands, until drain is closed. It leases no more than the hands can take up and
 // as many again, so that a hand never waits for the queue and other workers get their share.
-func (w *Worker) lease(ctx context.Context, drain <-chan struct{}, hands chan<- queue.Delivery) {
+func (w *Worker) lease(ctx context.Context, drain <-chan struct{}, hands chan<- *queue.Delivery) {
 	failures := 0
 	for ctx.Err() == nil {
 		select {
@@ -92,8 +92,12 @@ func (w *Worker) lease(ctx context.Context, drain <-chan struct{}, hands chan<- 
 			continue
 		}
 		failures = 0
-		w.leases.add(ds...)
-		for _, d := range ds {
+		leased := make([]*queue.Delivery, len(ds))
+		for i := range ds {
+			leased[i] = &ds[i]
+		}
+		w.leases.add(leased)
+		for _, d := range leased {
 			select {
 			case hands <- d:
 			case <-ctx.Done():
