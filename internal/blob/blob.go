@@ -25,7 +25,9 @@ type Info struct {
 // Store is a seam: a flat map from keys to bytes.
 //
 // A key is one or more parts joined by "/"; each part is made of letters, digits, ".", "_" and "-", is not
-// empty, not "." and not "..", and has at most 200 bytes. A store refuses any other key with an error.
+// empty, not "." and not "..", and has at most 200 bytes; a key has at most [MaxKey] bytes. A store refuses
+// any other key with an error ([CheckKey], [CheckPrefix]). Callers never use both a key and keys below it, "a"
+// and "a/b": a store that keeps files refuses the later one.
 //
 // Every method may be called from any number of goroutines, and any number of processes may share
 // the same store. A write that returned without error survives the loss of power. A write that failed may
