@@ -3,8 +3,13 @@ package fleet
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 )
+
+// NameEnv is the environment variable by which a worker learns the name it was launched under.
+const NameEnv = "OCELLI_WORKER_NAME"
 
 // Instance is one worker as its launcher sees it: a process or a machine.
 type Instance struct {
@@ -19,11 +24,13 @@ type Instance struct {
 // restart would lose: List tells what really runs.
 type Launcher interface {
 	// Launch asks for one worker for each name, all at once. It returns when they have been asked for, not when
-	// they work. A name that is already alive is left as it is, so a Launch can be repeated. Where some
-	// could not be asked for, it returns those that were, and an error that says why.
+	// they work. A name that is already alive is left as it is, so a Launch can be repeated. It returns what
+	// now stands behind the names, in the order they were given; where some could not be asked for, or are no
+	// good by [CheckName], those are left out and an error says why.
 	Launch(ctx context.Context, names ...string) ([]Instance, error)
 
-	// List returns the workers alive, or asked for and not yet ended, in the order of their names.
+	// List returns the workers alive, or asked for and not yet ended, in the order of their names. It has every
+	// worker whose Launch returned before List was called, unless that worker has ended.
 	List(ctx context.Context) ([]Instance, error)
 
 	// Drain asks the workers to stop leasing, finish what they hold, and end. It does not wait. A name that is
@@ -32,4 +39,37 @@ type Launcher interface {
 
 	// Terminate ends the workers at once, whatever they do. A name that is not alive is no error.
 	Terminate(ctx context.Context, names ...string) error
+}
+
+// Exit tells how a worker ended. A launcher that can learn it sends one for each worker on a channel, before
+// List stops naming the worker; where nobody reads the channel, exits are dropped.
+type Exit struct {
+	Name string
+	ID   string // that of the [Instance]
+	// How is what the system says of the end, "exit status 2" or "signal: segmentation fault"; "" for a
+	// clean end.
+	How string
+	// Said is the last line of the worker's output, cut to some hundred bytes.
+	Said string
+}
+
+func (e Exit) String() string {
+	switch {
+	case e.How == "":
+		return "it ended by itself"
+	case e.Said == "":
+		return e.How
+	default:
+		return e.How + ": " + e.Said
+	}
+}
+
+// CheckName says what is wrong with the name of a worker: names are made of 1 to 63 lower-case letters,
+// digits and "-", since they become host names, tags, and parts of a log line.
+func CheckName(name string) error {
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-"
+	if len(name) < 1 || len(name) > 63 || strings.Trim(name, letters) != "" {
+		return fmt.Errorf("%.80q is no name for a worker: use 1 to 63 lower-case letters, digits and dashes", name)
+	}
+	return nil
 }

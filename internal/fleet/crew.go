@@ -1,0 +1,197 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// CrewConfig says how a [Crew] treats its workers. Zero values mean the defaults.
+type CrewConfig struct {
+	// Prefix begins the name of each worker; a number from 1 follows. Default "ocelli-worker-".
+	Prefix string
+	// StartUp is how long a worker is taken to need from its launch until it is ready, until that has been
+	// measured. Default 5 s.
+	StartUp time.Duration
+	// StartDeadline is how long a worker may take until it is ready; then it is ended. Default 2 min.
+	StartDeadline time.Duration
+	// DrainTimeout is how long a drained worker may take to end; then it is ended by force, unless it says that it
+	// still holds images. Default 1 min.
+	DrainTimeout time.Duration
+	// SilentFor is how long a worker that was ready may say nothing; then it is drained, and with that replaced.
+	// Default 1 min.
+	SilentFor time.Duration
+	// MaxLife is when a worker is drained whatever it does, counted from its launch; 0 means never. A launcher that
+	// costs money gives its workers a time of death of its own besides, for when no controller is alive.
+	MaxLife time.Duration
+	// Exits tells how workers ended, where the launcher can; nil where it cannot. The crew is its only reader.
+	Exits <-chan Exit
+}
+
+// Crew is the hands of a scaler: it knows the workers of one launcher, keeps as many of them as it is told, and
+// replaces those that fail. A loop calls Look, decides, and calls Resize, again and again; those two and End must not
+// run at the same time. Snapshot may be called from anywhere at any time. The roster must be running, and have
+// listened for a second or two before the first Resize: a worker not heard yet counts as starting.
+//
+// Every worker is entered in the ledger before it is asked for, so one that starts slowly is never asked for twice. What
+// outlives a controller is the launcher's own List: a new crew adopts the workers it finds there, takes the
+// lowest names that are free, and relies on Launch doing nothing for a name that is already alive.
+type Crew struct {
+	launcher Launcher
+	roster   *Roster
+	log      *slog.Logger
+	config   CrewConfig
+
+	mu      sync.Mutex
+	ledger  map[string]*member
+	ended   map[string]Exit // by instance id, of members that List still named
+	startUp median
+	rate    float64 // images a second of one busy worker; 0 until one was measured
+	backoff backoff
+}
+
+// member is a worker in the ledger.
+type member struct {
+	Instance           // ID is "" until Launch has returned
+	entered  time.Time // in the ledger
+	adopted  bool      // found in List, not launched here
+	former   Report    // what the roster still had from an earlier worker of this name
+	ready    time.Time // when it was first heard to be ready; zero while it starts
+	leaving  time.Time // when it was told to go, or said that it goes; zero while it stays
+	report   Report    // its latest
+	heard    time.Time // when that came; zero before the first
+}
+
+// NewCrew returns a crew that knows no worker until Look.
+func NewCrew(launcher Launcher, roster *Roster, log *slog.Logger, config CrewConfig) *Crew {
+	config.Prefix = cmp.Or(config.Prefix, "ocelli-worker-")
+	config.StartUp = cmp.Or(config.StartUp, 5*time.Second)
+	config.StartDeadline = cmp.Or(config.StartDeadline, 2*time.Minute)
+	config.DrainTimeout = cmp.Or(config.DrainTimeout, time.Minute)
+	config.SilentFor = cmp.Or(config.SilentFor, time.Minute)
+	return &Crew{
+		launcher: launcher, roster: roster, log: log, config: config,
+		ledger: map[string]*member{}, ended: map[string]Exit{},
+	}
+}
+
+// Look brings the ledger up to date with what the launcher lists and the workers report, and returns it. Where
+// the launcher does not answer, it returns what was known before, and the error.
+func (c *Crew) Look(ctx context.Context) (Snapshot, error) {
+	listed, err := c.launcher.List(ctx)
+	if err != nil {
+		return c.Snapshot(), fmt.Errorf("look at the workers: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	alive := map[string]Instance{}
+	for _, inst := range listed {
+		alive[inst.Name] = inst
+	}
+	c.adopt(now, alive)
+	c.hear(now)
+	c.collectExits()
+	c.strike(now, alive)
+	return c.snapshot(now), nil
+}
+
+// adopt enters workers that nobody here asked for: those of a controller that was here before, or of a
+// Launch that failed and happened nevertheless. If they stay silent they are ended like any other.
+func (c *Crew) adopt(now time.Time, alive map[string]Instance) {
+	for name, inst := range alive {
+		m := c.ledger[name]
+		if m != nil && m.ID == inst.ID {
+			continue
+		}
+		c.log.Info("found a worker that this controller did not launch", "worker", name, "id", inst.ID)
+		c.ledger[name] = &member{Instance: inst, entered: now, adopted: true}
+	}
+}
+
+// hear takes in the reports of the workers.
+func (c *Crew) hear(now time.Time) {
+	var rates, sum float64
+	for _, h := range c.roster.Reports() {
+		m := c.ledger[h.Name]
+		if m == nil || h.sameLife(m.former) {
+			continue
+		}
+		m.report, m.heard = h.Report, h.At
+		if m.ready.IsZero() && h.State != Starting {
+			m.ready = h.At
+			if !m.adopted {
+				c.startUp.add(h.At.Sub(m.Launched))
+			}
+		}
+		if h.State == Draining && m.leaving.IsZero() {
+			m.leaving = now
+		}
+		if m.proven(now) {
+			c.backoff.proven(m.Launched)
+		}
+		if h.Rate > 0 {
+			rates, sum = rates+1, sum+h.Rate
+		}
+	}
+	if rates > 0 {
+		c.rate = sum / rates
+	}
+}
+
+func (m *member) proven(now time.Time) bool {
+	return m.report.Done > 0 || !m.ready.IsZero() && now.Sub(m.ready) >= provenAfter
+}
+
+func (c *Crew) collectExits() {
+	for {
+		select {
+		case e, ok := <-c.config.Exits:
+			if !ok {
+				c.config.Exits = nil
+				return
+			}
+			c.ended[e.ID] = e
+		default:
+			return
+		}
+	}
+}
+
+// strike takes workers that have ended out of the ledger.
+func (c *Crew) strike(now time.Time, alive map[string]Instance) {
+	ended := c.ended
+	c.ended = map[string]Exit{}
+	for name, m := range c.ledger {
+		exit, known := ended[m.ID]
+		if _, lives := alive[name]; lives {
+			if known {
+				c.ended[m.ID] = exit
+			}
+			continue
+		}
+		delete(c.ledger, name)
+		if !known {
+			exit.How = "no reason is known"
+		}
+		switch {
+		case !m.leaving.IsZero():
+			c.log.Info("worker ended", "worker", name, "id", m.ID, "took", now.Sub(m.leaving))
+		case known && exit.How == "" && m.proven(now):
+			c.log.Info("worker ended by itself", "worker", name, "id", m.ID)
+		default:
+			c.log.Warn("worker crashed", "worker", name, "id", m.ID, "how", exit.String(), "holding", m.report.Holding)
+			c.backoff.note(now, m.Launched, name+" crashed", exit.String())
+		}
+	}
+}
+
+// inOrder returns the ledger by number; mu is held.
+func (c *Crew) inOrder() []*member {
+	return slices.SortedFunc(maps.Values(c.ledger), func(a, b *member) int { return compareNames(a.Name, b.Name) })
+}

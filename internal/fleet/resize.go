@@ -1,0 +1,225 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Change is what a Resize did.
+type Change struct {
+	Launched []string // asked for
+	Drained  []string // told to finish and go
+	Ended    []string // ended by force: never ready, or drained too long
+	Held     string   // why fewer were launched than wanted; "" where none were held back
+}
+
+// Resize makes the crew want workers strong, those not leaving counted: it launches what is missing under the
+// lowest free names, or drains what is too much. It also ends the workers that are overdue. A worker that says
+// that it holds images is never ended by force. It does not wait for anything but the launcher's answer; what an
+// error left undone is tried again by the next Resize.
+func (c *Crew) Resize(ctx context.Context, want int) (Change, error) {
+	var change Change
+	var errs []error
+	if late := c.overdue(time.Now()); len(late) > 0 {
+		if err := c.launcher.Terminate(ctx, late...); err != nil {
+			errs = append(errs, fmt.Errorf("end overdue workers: %w", err))
+		} else {
+			change.Ended = late
+			c.giveUp(late)
+		}
+	}
+	if excess := c.excess(time.Now(), want); len(excess) > 0 {
+		if err := c.launcher.Drain(ctx, excess...); err != nil {
+			errs = append(errs, fmt.Errorf("drain workers: %w", err))
+		} else {
+			change.Drained = excess
+			c.setLeaving(excess)
+		}
+	}
+	names, held := c.reserve(time.Now(), want)
+	change.Held = held
+	if len(names) > 0 {
+		launched, err := c.launcher.Launch(ctx, names...)
+		change.Launched = c.enter(names, launched, err)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("launch workers: %w", err))
+		}
+	}
+	return change, errors.Join(errs...)
+}
+
+// overdue returns the workers that had their time to get ready, or to go.
+func (c *Crew) overdue(now time.Time) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var names []string
+	for _, m := range c.inOrder() {
+		switch {
+		case !m.leaving.IsZero():
+			holds := now.Sub(m.heard) <= silence && m.report.Holding > 0
+			if now.Sub(m.leaving) >= c.config.DrainTimeout && !holds {
+				names = append(names, m.Name)
+			}
+		case m.ready.IsZero() && now.Sub(m.entered) >= c.config.StartDeadline:
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+// giveUp enters that the workers were ended by force. One that was never told to go has failed to start.
+func (c *Crew) giveUp(names []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for _, name := range names {
+		m := c.ledger[name]
+		c.log.Warn("worker ended by force", "worker", name, "id", m.ID, "ready", !m.ready.IsZero(), "holding", m.report.Holding)
+		if m.leaving.IsZero() {
+			c.backoff.note(now, m.Launched, name+" did not get ready", "it was given "+seconds(now.Sub(m.entered)))
+		}
+		m.leaving = now
+	}
+}
+
+// excess returns the workers to be drained: those silent or alive for too long, and those beyond want. Of the latter
+// the first to go are those still starting, then the idle ones, then the busy ones, each from the highest number
+// down: what is ready and at work is worth most.
+func (c *Crew) excess(now time.Time, want int) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var names []string
+	var staying []*member
+	for _, m := range c.inOrder() {
+		silent := !m.ready.IsZero() && now.Sub(m.heard) >= c.config.SilentFor
+		old := c.config.MaxLife > 0 && now.Sub(m.Launched) >= c.config.MaxLife
+		switch {
+		case !m.leaving.IsZero():
+		case silent, old:
+			c.log.Info("worker is replaced", "worker", m.Name, "id", m.ID, "silent", silent, "old", old)
+			names = append(names, m.Name)
+		default:
+			staying = append(staying, m)
+		}
+	}
+	slices.SortStableFunc(staying, func(a, b *member) int {
+		return cmp.Or(cmp.Compare(b.worth(), a.worth()), compareNames(a.Name, b.Name))
+	})
+	for len(staying) > max(0, want) {
+		last := len(staying) - 1
+		names = append(names, staying[last].Name)
+		staying = staying[:last]
+	}
+	return names
+}
+
+func (m *member) worth() int {
+	switch m.state() {
+	case Busy:
+		return 2
+	case Idle:
+		return 1
+	default:
+		return 0
+	}
+}
+
+func (c *Crew) setLeaving(names []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range names {
+		c.ledger[name].leaving = time.Now()
+	}
+}
+
+// reserve enters the workers missing up to want in the ledger, and returns their names; or why there are none.
+func (c *Crew) reserve(now time.Time, want int) (names []string, held string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	staying := 0
+	for _, m := range c.ledger {
+		if m.leaving.IsZero() {
+			staying++
+		}
+	}
+	if staying >= want {
+		return nil, ""
+	}
+	if c.backoff.held(now) > 0 {
+		return nil, c.backoff.sentence(now)
+	}
+	for n := 1; staying+len(names) < want; n++ {
+		name := c.config.Prefix + strconv.Itoa(n)
+		if c.ledger[name] != nil {
+			continue
+		}
+		former, _ := c.roster.find(name)
+		c.ledger[name] = &member{Instance: Instance{Name: name, Launched: now}, entered: now, former: former.Report}
+		names = append(names, name)
+	}
+	return names, ""
+}
+
+// enter completes the entries of the names that were launched and takes out the others. One of those that
+// came to life nevertheless is adopted by the next Look.
+func (c *Crew) enter(names []string, launched []Instance, err error) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	var done []string
+	for _, inst := range launched {
+		if m := c.ledger[inst.Name]; m != nil {
+			m.Instance = inst
+			done = append(done, inst.Name)
+		}
+	}
+	var lost []string
+	for _, name := range names {
+		if c.ledger[name].ID == "" {
+			delete(c.ledger, name)
+			lost = append(lost, name)
+		}
+	}
+	if err != nil && len(lost) > 0 && !errors.Is(err, context.Canceled) {
+		c.backoff.note(now, now, lost[0]+" could not be started", err.Error())
+	}
+	return done
+}
+
+// End drains all workers and waits until they have ended. When the drain timeout has passed or ctx ends, it ends
+// by force what is left, whatever it holds: the images come back when their leases pass.
+func (c *Crew) End(ctx context.Context) error {
+	const poll = 100 * time.Millisecond
+	deadline := time.Now().Add(c.config.DrainTimeout)
+	for ctx.Err() == nil && time.Now().Before(deadline) {
+		if seen, err := c.Look(ctx); err == nil && len(seen.Workers) == 0 {
+			return nil
+		}
+		if _, err := c.Resize(ctx, 0); err != nil {
+			c.log.Warn("cannot drain the workers; trying again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(poll):
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	left, err := c.launcher.List(ctx)
+	if err != nil {
+		return fmt.Errorf("end all workers: %w", err)
+	}
+	var names []string
+	for _, inst := range left {
+		names = append(names, inst.Name)
+	}
+	if err := c.launcher.Terminate(ctx, names...); err != nil {
+		return fmt.Errorf("end all workers: %w", err)
+	}
+	return nil
+}

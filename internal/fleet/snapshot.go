@@ -1,0 +1,82 @@
+package fleet
+
+import (
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Snapshot is what a crew knows of its workers at one moment.
+type Snapshot struct {
+	At       time.Time
+	Workers  []Worker      // all of them, by number
+	Busy     int           // ready, with images in hand
+	Idle     int           // ready, with none
+	Starting []time.Time   // of each worker that is not ready yet, when it was asked for; oldest first
+	Draining int           // told to go and not yet gone; in no other count
+	Holding  int           // images in the hands of all of them
+	StartUp  time.Duration // from launch to ready: the median of the latest, or what was assumed before the first
+	Rate     float64       // images a second that one busy worker finishes, as last heard; 0 while it is not known
+	Trouble  string        // one sentence while workers fail again and again, else ""
+}
+
+// Running is the number of workers that are ready and stay.
+func (s Snapshot) Running() int { return s.Busy + s.Idle }
+
+// Snapshot returns the ledger as it is, without asking anybody.
+func (c *Crew) Snapshot() Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.snapshot(time.Now())
+}
+
+func (c *Crew) snapshot(now time.Time) Snapshot {
+	s := Snapshot{
+		At:      now,
+		Workers: make([]Worker, 0, len(c.ledger)),
+		StartUp: c.startUp.value(c.config.StartUp),
+		Rate:    c.rate,
+		Trouble: c.backoff.sentence(now),
+	}
+	for _, m := range c.inOrder() {
+		state := m.state()
+		switch state {
+		case Busy:
+			s.Busy++
+		case Idle:
+			s.Idle++
+		case Starting:
+			s.Starting = append(s.Starting, m.Launched)
+		case Draining:
+			s.Draining++
+		}
+		s.Holding += m.report.Holding
+		s.Workers = append(s.Workers, Worker{Name: m.Name, PID: m.pid(), State: state})
+	}
+	slices.SortFunc(s.Starting, time.Time.Compare)
+	return s
+}
+
+func (m *member) state() State {
+	switch {
+	case !m.leaving.IsZero():
+		return Draining
+	case m.ready.IsZero():
+		return Starting
+	default:
+		return m.report.State
+	}
+}
+
+// pid is what the worker says; before it has said anything it is its id, where that is a number, as it is for a
+// process of this machine.
+func (m *member) pid() int {
+	if m.report.PID != 0 {
+		return m.report.PID
+	}
+	pid, err := strconv.Atoi(m.ID)
+	if err != nil {
+		return 0
+	}
+	return pid
+}
