@@ -1,0 +1,166 @@
+package scale
+
+import (
+	"fmt"
+	"time"
+)
+
+// How old a count may be before nothing is decided on it: an exact one is counted at each turn of the loop, an
+// approximate one lags by a minute by itself
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html).
+const (
+	staleExact  = 10.0
+	staleApprox = 120.0
+)
+
+// How often, and for how long where counts are approximate, the queue must be seen empty before the last
+// worker goes.
+const (
+	emptyCounts = 2
+	emptyApprox = 60.0
+)
+
+// Decide says how many workers there should be. It answers for every input, however broken: the answer lies
+// within the bounds of the policy, and a number that cannot be is taken as not known.
+func Decide(p Policy, s Seen) Decision {
+	v := look(p, s)
+	need, reason := v.need()
+	next := v.remember()
+	want, reason := v.calm(need, reason, &next)
+	want, reason = v.bound(want, reason)
+	if next.Want != want || next.Changed.IsZero() {
+		next.Changed = s.Now
+	}
+	next.Want = want
+	d := Decision{Policy: p, Seen: s, Want: want, Reason: reason + v.notes, Outcome: v.outcome(want), Next: next}
+	if want > v.min {
+		o := v.outcome(want - 1)
+		d.Fewer = &o
+	}
+	if want < v.max {
+		o := v.outcome(want + 1)
+		d.More = &o
+	}
+	return d
+}
+
+// need is how many workers the policy asks for, before hysteresis and bounds.
+func (v *view) need() (int, string) {
+	if age := v.countAge(); age > v.staleAfter() {
+		return v.staff(), fmt.Sprintf("the queue was last counted %s ago, so nothing changes until it is counted again: %s",
+			seconds(age), workers(v.staff()))
+	}
+	if v.p.Name == Backlog {
+		return v.byBacklog()
+	}
+	return v.byBreakeven()
+}
+
+// calm is the hysteresis. Workers are added at once; they go only when fewer have been enough for a while,
+// and never while they hold a lease or their time is already paid.
+func (v *view) calm(need int, reason string, next *Memory) (int, string) {
+	staff := v.staff()
+	next.LowSince, next.LowPeak = time.Time{}, 0
+	if need >= staff {
+		return need, reason
+	}
+	since, peak := v.s.Last.LowSince, need
+	if since.IsZero() || since.After(v.s.Now) {
+		since = v.s.Now
+	} else {
+		peak = max(need, v.s.Last.LowPeak)
+	}
+	next.LowSince, next.LowPeak = since, peak
+
+	low, hold := v.s.Now.Sub(since).Seconds(), v.hold()
+	if low < hold {
+		return staff, reason + fmt.Sprintf("; %s stay until that has lasted %s", workers(staff), seconds(hold))
+	}
+	if peak == 0 && !v.surelyEmpty(*next) {
+		peak = 1
+		reason += "; " + v.emptyNeeds(*next)
+		if staff == 1 {
+			return staff, reason
+		}
+	}
+	if staff-peak < v.deadband(staff) {
+		next.LowSince, next.LowPeak = v.s.Now, need
+		return staff, reason + fmt.Sprintf("; to end so few is not worth a change while images keep arriving: %s stay", workers(staff))
+	}
+	next.LowSince, next.LowPeak = time.Time{}, 0
+	if keep := staff - v.removable(); keep > peak {
+		return keep, reason + fmt.Sprintf("; %s hold an image or are paid for and stay", workers(keep))
+	}
+	return peak, reason
+}
+
+// bound keeps want within the policy's bounds and tells where they matter.
+func (v *view) bound(want int, reason string) (int, string) {
+	if want > v.max {
+		return v.max, reason + fmt.Sprintf("; the maximum is %d", v.max)
+	}
+	if want < v.min {
+		return v.min, reason + fmt.Sprintf("; the minimum is %d", v.min)
+	}
+	return want, reason
+}
+
+// hold is how long fewer workers must have been enough.
+func (v *view) hold() float64 {
+	if v.arrival > 0 {
+		return max(v.p.StreamHold, v.lead90)
+	}
+	return max(v.p.Hold, v.lead90)
+}
+
+// deadband is the smallest number of workers worth ending while a stream flows.
+func (v *view) deadband(staff int) int {
+	if v.arrival == 0 {
+		return 1
+	}
+	return max(1, staff*15/100)
+}
+
+// removable counts the workers that can go without loss: those still starting, and the idle ones whose
+// paid time is nearly over.
+func (v *view) removable() int { return v.staff() - v.busy - min(v.idle, max(0, v.s.Prepaid)) }
+
+// remember counts how often the queue was seen empty.
+func (v *view) remember() Memory {
+	m := v.s.Last
+	if !v.empty() {
+		m.Empty, m.EmptySince, m.EmptyCount = 0, time.Time{}, time.Time{}
+		return m
+	}
+	counted := v.counted()
+	if m.Empty == 0 || m.EmptySince.IsZero() {
+		m.Empty, m.EmptySince, m.EmptyCount = 1, counted, counted
+	} else if counted.After(m.EmptyCount) {
+		m.Empty, m.EmptyCount = m.Empty+1, counted
+	}
+	return m
+}
+
+// empty reports whether there is nothing in the queue. Approximate counts have been seen to tell for ever of
+// leased messages that never were (https://github.com/kedacore/keda/issues/7845): they are believed only while
+// some worker holds a lease.
+func (v *view) empty() bool {
+	if v.s.Exact {
+		return v.s.Ready+v.s.Leased == 0
+	}
+	return v.s.Ready == 0 && v.busy == 0
+}
+
+func (v *view) surelyEmpty(m Memory) bool {
+	return m.Empty >= emptyCounts && (v.s.Exact || m.EmptyCount.Sub(m.EmptySince).Seconds() >= emptyApprox)
+}
+
+func (v *view) emptyNeeds(m Memory) string {
+	switch {
+	case m.Empty == 0:
+		return "the last worker stays for what is still leased"
+	case v.s.Exact:
+		return "the last worker stays until a second count says the same"
+	}
+	return fmt.Sprintf("the last worker stays until the counts, which may lag, have been empty for %s", seconds(emptyApprox))
+}

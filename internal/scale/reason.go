@@ -1,0 +1,144 @@
+package scale
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+func (v *view) nothingWaits() string {
+	if v.s.Leased > 0 {
+		return fmt.Sprintf("nothing waits, and no worker alive holds the %s still leased: they come back when their leases pass", images(float64(v.s.Leased)))
+	}
+	return "nothing waits and nothing arrives: 0 workers"
+}
+
+// enoughReason explains why no worker is started: one more would come when the work is done.
+func (v *view) enoughReason(need int, gone float64) string {
+	hands := v.hands()
+	switch {
+	case v.work == 0:
+		return fmt.Sprintf("nothing waits and %s images arrive each second: %s", num(v.arrival), workers(need))
+	case v.arrival > 0:
+		return fmt.Sprintf("%s, %s more arrive each second and %s at %s img/s keep up; another would arrive after %s, when the backlog is gone: %s",
+			wait(v.work), num(v.arrival), workers(hands), num(v.rate), seconds(v.lead), workers(need))
+	case need < hands:
+		return fmt.Sprintf("%s: %s would do", wait(v.work), workers(need))
+	}
+	return fmt.Sprintf("%s; %s at %s img/s %s in %s and %s would arrive after %s, when the work is done: %s",
+		wait(v.work), workers(hands), num(v.rate), verb(hands, "finish"), seconds(gone), ordinal(hands+1), seconds(v.lead), workers(need))
+}
+
+// streamReason explains how many workers a steady stream needs.
+func (v *view) streamReason(n int) string {
+	load := v.arrival / v.rate
+	return fmt.Sprintf("%s images arrive each second, the work of %s workers at %s img/s; %s keep waiting short and one more would save less waiting than it costs: %s",
+		num(v.arrival), num(load), num(v.rate), workers(n), workers(n))
+}
+
+// backlogReason explains how many workers the backlog is worth.
+func (v *view) backlogReason(n int, left float64) string {
+	staff := v.staff() - v.lost
+	drain := func(n int) float64 { return left / (float64(n)*v.rate - v.arrival) }
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s", wait(v.work))
+	if v.arrival > 0 {
+		fmt.Fprintf(&b, " and %s more arrive each second", num(v.arrival))
+	}
+	now := v.outcome(n + v.lost)
+	if now.Finish < 0 {
+		fmt.Fprintf(&b, "; even %s at %s img/s cannot keep up, so the backlog grows: %s", workers(n), num(v.rate), workers(n))
+		return b.String()
+	}
+	fmt.Fprintf(&b, "; %s at %s img/s %s in %s", workers(n), num(v.rate), verb(n, "finish"), seconds(now.Finish))
+	if n > staff {
+		if was := v.outcome(n + v.lost - 1); was.Finish >= 0 {
+			fmt.Fprintf(&b, ", %d in %s", n-1, seconds(was.Finish))
+		} else if n > 1 {
+			fmt.Fprintf(&b, ", %d never", n-1)
+		}
+	}
+	if n < v.max {
+		more := v.outcome(n + v.lost + 1)
+		saved := left * (drain(n) - drain(n+1)) / 2
+		if now.Finish-more.Finish < 0.5e-3*max(1, now.Finish) {
+			fmt.Fprintf(&b, "; one more would finish no earlier: %s", workers(n))
+		} else {
+			fmt.Fprintf(&b, "; one more would finish in %s, save %s image-seconds of waiting (worth %s worker-seconds) and cost %s: %s",
+				seconds(more.Finish), num(saved), num(v.p.WaitWorth*saved), num(v.overhead(drain(n+1))), workers(n))
+		}
+		return b.String()
+	}
+	fmt.Fprintf(&b, ": %s, the maximum", workers(n))
+	return b.String()
+}
+
+// seconds writes a length of time as people say it.
+func seconds(s float64) string {
+	switch {
+	case math.IsInf(s, 0) || math.IsNaN(s):
+		return "never"
+	case s < 0.0995:
+		return fmt.Sprintf("%.0f ms", s*1000)
+	case s < 9.95:
+		return fmt.Sprintf("%.1f s", s)
+	case s < 99.95:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", s), ".0") + " s"
+	case s < 120:
+		return fmt.Sprintf("%.0f s", s)
+	case s < 7200:
+		return fmt.Sprintf("%.0f min", s/60)
+	}
+	return fmt.Sprintf("%.1f h", s/3600)
+}
+
+// num writes a number with three digits, or all of them where it has more before the point.
+func num(x float64) string {
+	if math.Abs(x) >= 1000 {
+		return strconv.FormatFloat(math.Round(x), 'f', 0, 64)
+	}
+	return strconv.FormatFloat(x, 'g', 3, 64)
+}
+
+func images(n float64) string {
+	if n = math.Ceil(n); n == 1 {
+		return "1 image"
+	}
+	return fmt.Sprintf("%.0f images", n)
+}
+
+func wait(n float64) string {
+	if n = math.Ceil(n); n == 1 {
+		return "1 image waits"
+	}
+	return fmt.Sprintf("%.0f images wait", n)
+}
+
+func workers(n int) string {
+	if n == 1 {
+		return "1 worker"
+	}
+	return fmt.Sprintf("%d workers", n)
+}
+
+func verb(n int, word string) string {
+	if n == 1 {
+		return word + "es"
+	}
+	return word
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+func ordinal(n int) string {
+	if n == 2 {
+		return "a second"
+	}
+	return "one more"
+}
