@@ -1,0 +1,64 @@
+package classify
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/ocelli/ocelli"
+)
+
+// DefaultTopK is how many labels an image gets.
+const DefaultTopK = 5
+
+// Rank returns the k best labels for the scores that the model gave one image, best first, with probabilities. Equal
+// scores stand in the order of the model. It fails where a score is not a number.
+func (s *Spec) Rank(scores []float32, k int) ([]ocelli.Label, error) {
+	if err := s.CheckWidth(len(scores)); err != nil {
+		return nil, err
+	}
+	probabilities := make([]float64, len(scores))
+	for i, v := range scores {
+		probabilities[i] = float64(v)
+		if math.IsNaN(probabilities[i]) || math.IsInf(probabilities[i], 0) {
+			return nil, fmt.Errorf("the model gave %v as the score of %q", v, s.Labels[i].Name)
+		}
+	}
+	if s.Softmax {
+		softmax(probabilities, s.Temperature)
+	} else if s.Temperature != 1 {
+		temper(probabilities, s.Temperature)
+	}
+	order := make([]int, len(scores))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(probabilities[b], probabilities[a]) })
+	labels := make([]ocelli.Label, min(k, len(order)))
+	for i := range labels {
+		labels[i] = s.Labels[order[i]]
+		labels[i].Score = min(max(probabilities[order[i]], 0), 1)
+	}
+	return labels, nil
+}
+
+// softmax turns logits into probabilities, in place. The largest is subtracted first, so that nothing overflows.
+func softmax(v []float64, temperature float64) {
+	largest, sum := slices.Max(v), 0.0
+	for i := range v {
+		v[i] = math.Exp((v[i] - largest) / temperature)
+		sum += v[i]
+	}
+	for i := range v {
+		v[i] /= sum
+	}
+}
+
+// temper applies a temperature to probabilities: their logarithms are logits, but for a constant.
+func temper(v []float64, temperature float64) {
+	for i := range v {
+		v[i] = math.Log(max(v[i], math.SmallestNonzeroFloat32))
+	}
+	softmax(v, temperature)
+}

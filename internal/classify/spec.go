@@ -1,0 +1,374 @@
+package classify
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/ocelli/ocelli"
+)
+
+// The presets of preprocessing.
+const (
+	PresetImageNet = "imagenet" // scale the short side, cut the centre, normalise
+	PresetRaw      = "raw"      // the picture's own size, pixels ÷ 255, nothing else
+)
+
+// The way of the networks that were trained on ImageNet, by
+// https://docs.pytorch.org/vision/stable/models.html: 256 to 224 pixels, and mean and deviation of its pixels.
+const (
+	imagenetResize = 256
+	imagenetCrop   = 224
+)
+
+var (
+	imagenetMean = []float64{0.485, 0.456, 0.406}
+	imagenetStd  = []float64{0.229, 0.224, 0.225}
+)
+
+// maxSide is the largest side in pixels of a model's input, and maxNative the largest picture that is fed at its own
+// size; a larger one is scaled down to it, since the memory that a network needs grows with the picture.
+const (
+	maxSide   = 2048
+	maxNative = 1024 * 1024
+)
+
+// Facts are what a model file tells about itself.
+type Facts struct {
+	Inputs, Outputs []Tensor // without initializers
+}
+
+// Tensor is an input or output of a model.
+type Tensor struct {
+	Name    string
+	Type    string  // "float32", "uint8", …
+	Shape   []int64 // −1 where any size will do; nil where the file does not tell
+	Softmax bool    // the model itself has applied softmax to it
+}
+
+func (t Tensor) String() string {
+	dims := make([]string, len(t.Shape))
+	for i, d := range t.Shape {
+		dims[i] = fmt.Sprint(d)
+		if d < 0 {
+			dims[i] = "?"
+		}
+	}
+	return fmt.Sprintf("%s %s[%s]", t.Name, t.Type, strings.Join(dims, ","))
+}
+
+// Spec is all that must be known to run a model: the card and the file taken together.
+type Spec struct {
+	Input, Output string // names
+	Uint8         bool   // the input takes bytes as they are; else float32
+	ChannelsFirst bool   // NCHW; else NHWC
+	BGR           bool
+	Batch         int // images that the model takes at once; 0 where any number will do
+	Width, Height int // of the input, in pixels; 0 where the picture's own size is taken
+	Resize        int // pixels of the scaled short side
+	Scale         float64
+	Mean, Std     [3]float64
+	Softmax       bool // still to be applied to the output
+	Temperature   float64
+	Labels        []ocelli.Label // without scores, in the order of the output
+	LabelSet      string         // the known set that they are, or ""
+	Assumed       []string       // what neither card nor file says, in sentences
+}
+
+// resolver gathers what is missing or wrong, so that all of it is told at once.
+type resolver struct {
+	card    *Card
+	spec    Spec
+	wrong   []string
+	missing []string // JSON to be added to the card
+}
+
+func (r *resolver) fail(format string, args ...any) {
+	r.wrong = append(r.wrong, fmt.Sprintf(format, args...))
+}
+
+// NewSpec puts the card and the facts of the file together. card is nil where there is none: then a model with the scores
+// of a known set of labels is taken to be of the usual kind, and Assumed says so. The error lists everything that is wrong, and
+// everything that is missing as the JSON to be added to the card.
+func NewSpec(card *Card, facts Facts) (*Spec, error) {
+	r := &resolver{card: card}
+	if card == nil {
+		r.card = &Card{}
+	}
+	in := r.pick("input", r.card.Input.Name, facts.Inputs)
+	out := r.pick("output", r.card.Output.Name, facts.Outputs)
+	if in != nil {
+		r.input(*in)
+	}
+	width := 0
+	if out != nil {
+		width = r.output(*out)
+	}
+	if card == nil && width > 0 {
+		r.assume(width)
+	}
+	if in != nil {
+		r.geometry(*in)
+		r.normalisation()
+	}
+	r.labels(width)
+	if len(r.wrong)+len(r.missing) > 0 {
+		return nil, r.err()
+	}
+	return &r.spec, nil
+}
+
+func (r *resolver) err() error {
+	parts := r.wrong
+	if len(r.missing) > 0 {
+		parts = append(parts, "the file does not say all that is needed; add to its card: {"+strings.Join(r.missing, ", ")+"}")
+	}
+	return errors.New(strings.Join(parts, "; "))
+}
+
+// pick returns the tensor that the card names, or the only one.
+func (r *resolver) pick(kind, name string, tensors []Tensor) *Tensor {
+	all := make([]string, len(tensors))
+	for i, t := range tensors {
+		all[i] = t.String()
+	}
+	has := fmt.Sprintf("the model has %d %ss (%s)", len(tensors), kind, strings.Join(all, ", "))
+	i := slices.IndexFunc(tensors, func(t Tensor) bool { return t.Name == name })
+	switch {
+	case name != "" && i < 0:
+		r.fail("%s, none named %q", has, name)
+	case kind == "input" && len(tensors) != 1:
+		r.fail("%s: an image classifier has one", has)
+	case name == "" && len(tensors) != 1:
+		r.fail(`%s: it looks like a detector, not a classifier; if one of them holds the scores of the classes, say so in its card: {"output": {"name": "…"}}`, has)
+	default:
+		return &tensors[max(i, 0)]
+	}
+	return nil
+}
+
+// input reads name, type, layout and batch.
+func (r *resolver) input(t Tensor) {
+	r.spec.Input = t.Name
+	switch {
+	case t.Type != "float32" && t.Type != "uint8":
+		r.fail("its input is %s: only float32 and uint8 can be fed", t)
+	case r.card.Input.Type != "" && r.card.Input.Type != t.Type:
+		r.fail("its input is %s, the card says %s", t, r.card.Input.Type)
+	}
+	r.spec.Uint8 = t.Type == "uint8"
+	r.spec.BGR = r.card.Input.Channels == "BGR"
+	if t.Shape != nil && len(t.Shape) != 4 {
+		r.fail("its input is %s: an image classifier takes four dimensions, as in [1,3,224,224]", t)
+		return
+	}
+	layout := r.card.Input.Layout
+	if t.Shape != nil {
+		first, last := t.Shape[1], t.Shape[3]
+		switch {
+		case layout == "NCHW" && first != 3 && first > 0, layout == "NHWC" && last != 3 && last > 0:
+			r.fail("its input is %s, which is not %s with three colours", t, layout)
+		case layout == "" && first > 0 && last > 0 && first != 3 && last != 3:
+			r.fail("its input is %s: only models that take three colours can be fed", t)
+		case layout == "" && first == 3 && last != 3:
+			layout = "NCHW"
+		case layout == "" && last == 3 && first != 3:
+			layout = "NHWC"
+		}
+		r.spec.Batch = int(max(t.Shape[0], 0))
+	}
+	if layout == "" {
+		r.missing = append(r.missing, `"input": {"layout": "NCHW"}`)
+	}
+	r.spec.ChannelsFirst = layout != "NHWC"
+	if r.spec.Batch > maxBatch {
+		r.fail("its input is %s: a fixed batch of more than %d images is not fed", t, maxBatch)
+	}
+}
+
+// maxBatch is the largest fixed batch that a model may ask for.
+const maxBatch = 64
+
+// output reads name, activation and temperature, and returns the number of classes, 0 where the file does not tell.
+func (r *resolver) output(t Tensor) int {
+	r.spec.Output = t.Name
+	r.spec.Softmax = !t.Softmax
+	if a := r.card.Output.Activation; a != "" {
+		r.spec.Softmax = a == "none"
+	}
+	r.spec.Temperature = cmp.Or(r.card.Temperature, 1)
+	if t.Type != "float32" {
+		r.fail("its output is %s: scores must be float32", t)
+	}
+	if t.Shape == nil {
+		return 0
+	}
+	width, err := ScoreWidth(t.Shape)
+	if err != nil {
+		r.fail("its output is %s: %v", t, err)
+	}
+	return width
+}
+
+// ScoreWidth returns how many classes an output of the shape has for each image: [n,1000], [n,1000,1,1]. 0 where the
+// shape does not tell.
+func ScoreWidth(shape []int64) (int, error) {
+	if len(shape) < 2 {
+		return 0, errors.New("a classifier gives a row of scores for each image, as in [1,1000]")
+	}
+	for _, d := range shape[2:] {
+		if d > 1 {
+			return 0, errors.New("it looks like a detector or a segmenter, not a classifier, which gives one row of scores for each image")
+		}
+	}
+	return int(max(shape[1], 0)), nil
+}
+
+// assume fills what a missing card leaves open for a model with the labels of a known set.
+func (r *resolver) assume(width int) {
+	set := setOfWidth(width)
+	if set == "" {
+		return
+	}
+	r.card.Labels.Set = set
+	r.spec.Assumed = append(r.spec.Assumed, fmt.Sprintf("labels %q, since it has %d scores", set, width))
+	if !r.spec.Uint8 {
+		r.card.Preprocess.Preset = PresetImageNet
+		r.spec.Assumed = append(r.spec.Assumed, `preprocessing "imagenet", with ImageNet's mean and deviation`)
+	}
+}
+
+// geometry settles how large a picture is fed.
+func (r *resolver) geometry(t Tensor) {
+	var fixedW, fixedH int
+	if len(t.Shape) == 4 {
+		h, w := t.Shape[1], t.Shape[2]
+		if r.spec.ChannelsFirst {
+			h, w = t.Shape[2], t.Shape[3]
+		}
+		fixedW, fixedH = int(max(w, 0)), int(max(h, 0))
+	}
+	p := r.card.Preprocess
+	if p.Preset == PresetRaw {
+		if fixedW > 0 || fixedH > 0 {
+			r.fail(`preset "raw" feeds pictures at their own size, and its input is %s: export the model with any height and width, or take preset "imagenet"`, t)
+		}
+		return
+	}
+	if max(fixedW, fixedH) > maxSide {
+		r.fail("its input is %s: sides of more than %d pixels are not fed", t, maxSide)
+	}
+	if p.Crop > 0 && ((fixedW > 0 && fixedW != p.Crop) || (fixedH > 0 && fixedH != p.Crop)) {
+		r.fail("its input is %s, the card says crop %d", t, p.Crop)
+	}
+	crop := p.Crop
+	if crop == 0 && p.Resize > 0 {
+		crop = int(math.Round(float64(p.Resize) * imagenetCrop / imagenetResize))
+	}
+	crop = cmp.Or(crop, imagenetCrop)
+	r.spec.Width, r.spec.Height = cmp.Or(fixedW, crop), cmp.Or(fixedH, crop)
+	large := max(r.spec.Width, r.spec.Height)
+	r.spec.Resize = cmp.Or(p.Resize, int(math.Round(float64(large)*imagenetResize/imagenetCrop)))
+	if r.spec.Resize < large {
+		r.fail("preprocess.resize is %d, less than the %d pixels that are cut out", r.spec.Resize, large)
+	}
+}
+
+// normalisation settles how a pixel becomes a number.
+func (r *resolver) normalisation() {
+	p := r.card.Preprocess
+	r.spec.Scale, r.spec.Std = 1, [3]float64{1, 1, 1}
+	if r.spec.Uint8 {
+		if p.Scale != 0 || p.Mean != nil || p.Std != nil || p.Preset == PresetRaw {
+			r.fail(`its input takes bytes: the card must have no preset "raw", scale, mean or std`)
+		}
+		return
+	}
+	r.spec.Scale = cmp.Or(p.Scale, 1.0/255)
+	switch {
+	case p.Preset == PresetRaw:
+		return
+	case p.Preset == "" && (p.Mean == nil || p.Std == nil):
+		r.missing = append(r.missing, `"preprocess": {"preset": "imagenet", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}`)
+	}
+	if p.Mean == nil {
+		p.Mean = r.ordered(imagenetMean)
+	}
+	if p.Std == nil {
+		p.Std = r.ordered(imagenetStd)
+	}
+	copy(r.spec.Mean[:], p.Mean)
+	copy(r.spec.Std[:], p.Std)
+}
+
+// ordered returns v, which is in the order red, green, blue, in the model's order.
+func (r *resolver) ordered(v []float64) []float64 {
+	v = slices.Clone(v)
+	if r.spec.BGR {
+		slices.Reverse(v)
+	}
+	return v
+}
+
+// labels settles the names of the classes.
+func (r *resolver) labels(width int) {
+	l := r.card.Labels
+	switch {
+	case l.Set != "":
+		labels, err := KnownLabels(l.Set)
+		if err != nil {
+			r.fail("%v", err)
+			return
+		}
+		r.spec.Labels, r.spec.LabelSet = labels, l.Set
+	case len(l.List) > 0:
+		r.spec.Labels = make([]ocelli.Label, len(l.List))
+		for i, one := range l.List {
+			r.spec.Labels[i] = ocelli.Label{Name: cmp.Or(one.Name, one.ID), ID: one.ID, Parents: one.Parents}
+		}
+	default:
+		r.missing = append(r.missing, fmt.Sprintf(`"labels": ["name of class 0", …%s]`, wanted(width)))
+		return
+	}
+	if err := r.spec.CheckWidth(width); width > 0 && err != nil {
+		r.fail("%v", err)
+	}
+}
+
+func wanted(width int) string {
+	if width == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" %d in all", width)
+}
+
+// CheckWidth tells whether the model's number of scores is the number of labels.
+func (s *Spec) CheckWidth(width int) error {
+	if width == len(s.Labels) {
+		return nil
+	}
+	return fmt.Errorf("the model gives %d scores for each image, and there are %d labels: name a known set (%s) or list all %d in its card",
+		width, len(s.Labels), strings.Join(KnownSets(), ", "), width)
+}
+
+// Preprocessing tells in one line how a picture becomes the input.
+func (s *Spec) Preprocessing() string {
+	order, layout := "RGB", "NHWC"
+	if s.BGR {
+		order = "BGR"
+	}
+	if s.ChannelsFirst {
+		layout = "NCHW"
+	}
+	size := fmt.Sprintf("own size up to %d pixels", maxNative)
+	if s.Width > 0 {
+		size = fmt.Sprintf("short side %d bilinear antialiased, centre %d×%d", s.Resize, s.Width, s.Height)
+	}
+	if s.Uint8 {
+		return fmt.Sprintf("%s, %s %s uint8", size, order, layout)
+	}
+	return fmt.Sprintf("%s, %s %s float32, (x×%.6g−%.4g)÷%.4g", size, order, layout, s.Scale, s.Mean, s.Std)
+}
