@@ -42,6 +42,8 @@ type Intake struct {
 	Results *result.Store
 	Tracker *result.Tracker
 	Limits  Limits
+	// Sent, where it is not nil, is told how many images have just been queued.
+	Sent func(n int)
 }
 
 const (
@@ -138,8 +140,8 @@ func (in *Intake) one(ctx context.Context, image ocelli.Image, body io.Reader, k
 		return err
 	}
 	image.Type = decode.Sniff(head)
-	if fault := faultOf(image, head); fault != nil {
-		in.reject(ctx, image, fault, keeping)
+	if fault := ocelli.AsError(decode.Check(head)); fault != nil {
+		in.reject(ctx, image, ocelli.Errorf(fault.Code, "%s %s", image.Name, fault.Message), keeping)
 		return nil
 	}
 
@@ -223,6 +225,9 @@ func (in *Intake) send(ctx context.Context, kept <-chan ocelli.Task) error {
 		}
 		if err := in.Queue.Send(ctx, msgs...); err != nil {
 			return fmt.Errorf("queueing %d images: %w", len(msgs), err)
+		}
+		if in.Sent != nil {
+			in.Sent(len(msgs))
 		}
 	}
 	return nil

@@ -9,8 +9,6 @@ import (
 // leases are the deliveries that a worker holds: those in hand and those that wait for a hand. They are told apart by
 // address, since a message whose lease has passed may be delivered to the same worker again.
 type leases struct {
-	told func(leases, ended int)
-
 	mu sync.Mutex
 	of map[*queue.Delivery]struct{}
 }
@@ -24,14 +22,12 @@ func (l *leases) add(ds []*queue.Delivery) {
 	for _, d := range ds {
 		l.of[d] = struct{}{}
 	}
-	l.tell(0)
 }
 
 func (l *leases) drop(d *queue.Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.of, d)
-	l.tell(1)
 }
 
 func (l *leases) held() []queue.Delivery {
@@ -42,10 +38,4 @@ func (l *leases) held() []queue.Delivery {
 		held = append(held, *d)
 	}
 	return held
-}
-
-func (l *leases) tell(ended int) {
-	if l.told != nil {
-		l.told(len(l.of), ended)
-	}
 }

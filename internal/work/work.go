@@ -43,11 +43,16 @@ type Worker struct {
 	Decoder    Decoder
 	Classifier classify.Classifier
 	Log        *slog.Logger
-	// Holding, where it is not nil, is told the number of leases held at each change, and how many images
-	// have ended since the last.
-	Holding func(leases, ended int)
+	Reporter   Reporter
 
 	leases leases
+}
+
+// Reporter is told what the worker has in hand; see [fleet.Reporter].
+type Reporter interface {
+	Leased(n int)   // n more images
+	Settled(n int)  // n less, which have their results
+	GaveBack(n int) // n less, which have none
 }
 
 // Run leases and works until drain is closed or ctx ends. When drain is closed it leases no more, finishes what it holds
@@ -55,7 +60,6 @@ type Worker struct {
 func (w *Worker) Run(ctx context.Context, drain <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w.leases.told = w.Holding
 	go w.extend(ctx)
 
 	hands := make(chan *queue.Delivery)
@@ -63,7 +67,11 @@ func (w *Worker) Run(ctx context.Context, drain <-chan struct{}) error {
 	for range w.Concurrency {
 		busy.Go(func() {
 			for d := range hands {
-				w.handle(ctx, *d)
+				if w.handle(ctx, *d) {
+					w.Reporter.Settled(1)
+				} else {
+					w.Reporter.GaveBack(1)
+				}
 				w.leases.drop(d)
 			}
 		})
@@ -97,6 +105,7 @@ func (w *Worker) lease(ctx context.Context, drain <-chan struct{}, hands chan<- 
 			leased[i] = &ds[i]
 		}
 		w.leases.add(leased)
+		w.Reporter.Leased(len(ds))
 		for _, d := range leased {
 			select {
 			case hands <- d:
@@ -125,14 +134,15 @@ func (w *Worker) extend(ctx context.Context) {
 	}
 }
 
-// handle takes one delivery to its end: saved and acknowledged, or given back.
-func (w *Worker) handle(ctx context.Context, d queue.Delivery) {
+// handle takes one delivery to its end, and reports whether that is a result that stands: saved and acknowledged, and
+// not given back.
+func (w *Worker) handle(ctx context.Context, d queue.Delivery) bool {
 	leased := time.Now()
 	task, err := ocelli.DecodeTask(d.Body)
 	if err != nil {
 		w.Log.Error("a message that is no task is dropped", "worker", w.Name, "message", d.ID, "error", err)
 		w.ack(ctx, d)
-		return
+		return true
 	}
 	res := ocelli.Result{
 		Image: task.Image, Job: task.Job(), Name: task.Name, Labels: []ocelli.Label{},
@@ -145,17 +155,17 @@ func (w *Worker) handle(ctx context.Context, d queue.Delivery) {
 	res.Error = ocelli.AsError(err)
 	switch {
 	case ctx.Err() != nil:
-		return // the lease passes, and another worker takes over
+		return false // the lease passes, and another worker takes over
 	case err != nil && res.Error == nil && d.Attempt < w.MaxAttempts:
 		w.giveBack(ctx, d, err, log)
-		return
+		return false
 	case err != nil && res.Error == nil:
 		res.Error = ocelli.Errorf(ocelli.GaveUp, "%s could not be classified in %d attempts (%v): send it again later", task.Name, d.Attempt, err)
 	}
 
 	if _, err := w.Results.Save(ctx, res, task.ReplyTo); err != nil {
 		w.giveBack(ctx, d, err, log)
-		return
+		return false
 	}
 	w.ack(ctx, d)
 	log = log.With("queued_ms", res.Timings.Queued, "fetch_ms", res.Timings.Fetch, "decode_ms", res.Timings.Decode,
@@ -165,6 +175,7 @@ func (w *Worker) handle(ctx context.Context, d queue.Delivery) {
 	} else {
 		log.Info("image done", "label", res.Labels[0].Name, "score", res.Labels[0].Score)
 	}
+	return true
 }
 
 // recognise fills in res: get, decode, classify. An [ocelli.Error] is the image's own and permanent.
@@ -196,7 +207,7 @@ func (w *Worker) recognise(ctx context.Context, task ocelli.Task, attempt int, r
 	if err != nil {
 		return fmt.Errorf("decoding: %w", err)
 	}
-	res.Width, res.Height = picture.Width, picture.Height
+	res.Width, res.Height = picture.FullWidth, picture.FullHeight
 
 	began = time.Now()
 	labels, err := w.Classifier.Classify(ctx, picture.Pixels)

@@ -1,0 +1,181 @@
+// Package client speaks Ocelli's HTTP API.
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ocelli/ocelli"
+)
+
+// Client calls one server. Its methods may be called from any number of goroutines. An error that the server
+// answered is, or wraps, an [*ocelli.Error].
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// New returns a client of the server at the URL, "http://127.0.0.1:8080" for one.
+func New(server string) (*Client, error) {
+	u, err := url.Parse(server)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, fmt.Errorf("%q is not the address of a server: write it like http://127.0.0.1:8080", server)
+	}
+	return &Client{base: strings.TrimSuffix(u.String(), "/"), http: &http.Client{}}, nil
+}
+
+// File is one image to send.
+type File struct {
+	Name string
+	Open func() (io.ReadCloser, error) // called when its turn comes
+}
+
+// Submit sends the files as one job, as a stream, and waits up to wait for its results.
+func (c *Client) Submit(ctx context.Context, files iter.Seq[File], wait time.Duration) (*ocelli.Job, error) {
+	body, form := io.Pipe()
+	parts := multipart.NewWriter(form)
+	go func() { form.CloseWithError(errors.Join(writeFiles(parts, files), parts.Close())) }()
+	defer body.Close()
+	var job ocelli.Job
+	err := c.call(ctx, http.MethodPost, "/v1/jobs?wait="+wait.String(), parts.FormDataContentType(), body, &job)
+	return &job, err
+}
+
+func writeFiles(parts *multipart.Writer, files iter.Seq[File]) error {
+	for f := range files {
+		part, err := parts.CreateFormFile("image", f.Name)
+		if err != nil {
+			return err
+		}
+		r, err := f.Open()
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(part, r)
+		if err = errors.Join(err, r.Close()); err != nil {
+			return fmt.Errorf("sending %s: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+// Classify sends one image and returns its labels.
+func (c *Client) Classify(ctx context.Context, name string, image io.Reader) (*ocelli.Result, error) {
+	var r ocelli.Result
+	err := c.call(ctx, http.MethodPost, "/v1/classify?name="+url.QueryEscape(name), "application/octet-stream", image, &r)
+	return &r, err
+}
+
+// Job returns the state of a job.
+func (c *Client) Job(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error) {
+	var job ocelli.Job
+	err := c.call(ctx, http.MethodGet, "/v1/jobs/"+url.PathEscape(string(id)), "", nil, &job)
+	return &job, err
+}
+
+// Watch yields the results of a job as they come, from the one numbered from, counted from 0, until it has finished. It
+// ends after the first error, which it yields.
+func (c *Client) Watch(ctx context.Context, id ocelli.JobID, from int) iter.Seq2[ocelli.Result, error] {
+	return func(yield func(ocelli.Result, error) bool) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/v1/jobs/"+url.PathEscape(string(id))+"/events", nil)
+		if err != nil {
+			yield(ocelli.Result{}, err)
+			return
+		}
+		if from > 0 {
+			req.Header.Set("Last-Event-ID", fmt.Sprint(from-1))
+		}
+		resp, err := c.do(req)
+		if err != nil {
+			yield(ocelli.Result{}, err)
+			return
+		}
+		defer resp.Body.Close()
+		lines := bufio.NewScanner(resp.Body)
+		lines.Buffer(nil, 64<<20) // the last event holds the whole job
+		for kind := ""; lines.Scan(); {
+			line := lines.Text()
+			if event, ok := strings.CutPrefix(line, "event: "); ok {
+				kind = event
+			}
+			data, ok := strings.CutPrefix(line, "data: ")
+			if kind == "done" && ok {
+				return
+			}
+			if kind != "result" || !ok {
+				continue
+			}
+			var r ocelli.Result
+			if err := json.Unmarshal([]byte(data), &r); err != nil {
+				yield(r, fmt.Errorf("reading the events of job %s: %w", id, err))
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
+		yield(ocelli.Result{}, fmt.Errorf("the events of job %s broke off: %w", id, errors.Join(lines.Err(), io.ErrUnexpectedEOF)))
+	}
+}
+
+// Status returns what the server tells about itself.
+func (c *Client) Status(ctx context.Context) (*ocelli.Status, error) {
+	var s ocelli.Status
+	err := c.call(ctx, http.MethodGet, "/v1/status", "", nil, &s)
+	return &s, err
+}
+
+// call sends a request and decodes the JSON of a good answer into into.
+func (c *Client) call(ctx context.Context, method, path, contentType string, body io.Reader, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return err
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	resp, err := c.do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("%s %s answered something that cannot be read: %w", method, req.URL, err)
+	}
+	return nil
+}
+
+// problemBytes bounds what is read of an answer that is an error.
+const problemBytes = 64 << 10
+
+// do returns a good answer, or the server's error.
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("the server at %s does not answer (%w): is `ocelli up` running there?", c.base, err)
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, problemBytes))
+	var problem struct {
+		Detail string      `json:"detail"`
+		Code   ocelli.Code `json:"code"`
+	}
+	if json.Unmarshal(text, &problem) == nil && problem.Detail != "" {
+		return nil, ocelli.Errorf(problem.Code, "%s", problem.Detail)
+	}
+	return nil, fmt.Errorf("%s answered %s: %.200s", req.URL, resp.Status, bytes.TrimSpace(text))
+}

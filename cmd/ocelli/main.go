@@ -1,0 +1,101 @@
+// Command ocelli is the whole service in one binary: everything on one machine, or one role of a fleet.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ocelli/ocelli"
+)
+
+// The exit codes of the command.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitSome   = 3 // some images failed, and the others are done
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the command without the process around it.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errSomeFailed):
+		return exitSome
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "ocelli: %v\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "ocelli: %v\n", err)
+	return exitFailed
+}
+
+// usageError is a command line that cannot be understood, or settings that contradict each other.
+type usageError struct{ error }
+
+// errSomeFailed ends a command whose output already tells which images failed.
+var errSomeFailed = errors.New("some images failed")
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ocelli",
+		Short: "Recognise what is in images: many at once, none lost, with as many workers as the backlog is worth",
+		Long: "Ocelli recognises what is in images. `ocelli up` starts everything on this machine and prints the\n" +
+			"address of its page; `ocelli classify PHOTO…` needs no server at all.\n\n" +
+			"Every flag can also be set by an environment variable (--max-workers by OCELLI_MAX_WORKERS) or in\n" +
+			"a TOML file given with --config (max-workers = 4). A flag wins over the environment, and that over the file.",
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return loadSettings(cmd.Flags(), os.LookupEnv) },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w: see `%s --help`", err, cmd.CommandPath())}
+	})
+	root.PersistentFlags().String("config", "", "read settings from this TOML `FILE`")
+	root.AddCommand(
+		newUpCommand(), newServeCommand(), newWorkerCommand(), newClassifyCommand(),
+		newStatusCommand(), newCleanCommand(), newVersionCommand(),
+	)
+	return root
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "ocelli", ocelli.Version())
+			return err
+		},
+	}
+}
+
+// noArgs refuses arguments with a sentence of ours.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no arguments, but got %q: see `%s --help`", cmd.CommandPath(), args[0], cmd.CommandPath())}
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package api
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/decode"
+)
+
+// heartbeat is how often an idle event stream says that it lives, so that proxies keep it open.
+const heartbeat = 15 * time.Second
+
+// getEvents streams the results of a job as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html):
+// "result" with an [ocelli.Result], its id the number of the result; then "done" with the [ocelli.Job]. A client that comes back
+// with Last-Event-ID gets what it missed.
+func (a *API) getEvents(w http.ResponseWriter, r *http.Request) {
+	id := ocelli.JobID(r.PathValue("id"))
+	if _, err := a.Tracker.Job(r.Context(), id); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	from := 0
+	if last, err := strconv.Atoi(r.Header.Get("Last-Event-ID")); err == nil && last >= 0 {
+		from = last + 1
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Accel-Buffering", "no")
+	events := &events{w: w, flush: http.NewResponseController(w)}
+	if events.write([]byte(": the results of "+id+"\n\n")) != nil {
+		return
+	}
+	stop := events.keepAlive(heartbeat)
+	defer stop()
+	for n, res := range a.Tracker.Watch(r.Context(), id, from) {
+		if events.send("result", n, res) != nil {
+			return
+		}
+	}
+	if job, err := a.Tracker.Job(r.Context(), id); err == nil && job.Finished() {
+		_ = events.send("done", job.Total, job) // the client has gone, or it has all
+	}
+}
+
+// getCSV streams the results that are there as CSV (RFC 4180), in the order of upload.
+func (a *API) getCSV(w http.ResponseWriter, r *http.Request) {
+	job, err := a.Tracker.Job(r.Context(), ocelli.JobID(r.PathValue("id")))
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s.csv"`, job.ID))
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	table := csv.NewWriter(w)
+	defer table.Flush()
+	_ = table.Write([]string{"image", "name", "state", "label", "label_id", "score", "error"})
+	for _, image := range job.Images {
+		row := []string{string(image.ID), cell(image.Name), string(image.State), "", "", "", ""}
+		if image.Result != nil && len(image.Result.Labels) > 0 {
+			best := image.Result.Labels[0]
+			row[3], row[4], row[5] = best.Name, best.ID, strconv.FormatFloat(best.Score, 'f', 4, 64)
+		}
+		if image.Error != nil {
+			row[6] = cell(image.Error.Message)
+		}
+		if table.Write(row) != nil {
+			return
+		}
+	}
+}
+
+// cell keeps a spreadsheet from running text that a sender chose as a formula
+// (https://owasp.org/www-community/attacks/CSV_Injection).
+func cell(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}
+
+// getContent answers the bytes of an image as they were uploaded. They are untrusted: the type is read from
+// them again, and a browser is told neither to guess another nor to run anything.
+func (a *API) getContent(w http.ResponseWriter, r *http.Request) {
+	image, err := a.image(r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	job, _, _ := image.ID.Split()
+	body, err := a.Blobs.Open(r.Context(), ocelli.InputKey(job, image.ID))
+	if errors.Is(err, blob.ErrNotFound) {
+		err = ocelli.Errorf(ocelli.NotFound, "the bytes of %s were not kept", image.Name)
+	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	defer body.Close()
+	head := make([]byte, 512)
+	n, err := io.ReadFull(body, head)
+	if err != nil && err != io.ErrUnexpectedEOF {
+		a.fail(w, r, err)
+		return
+	}
+	head = head[:n]
+	mediaType := decode.Sniff(head)
+	if mediaType == "" {
+		mediaType = "application/octet-stream"
+	}
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "private, max-age=86400, immutable")
+	if _, err := w.Write(head); err == nil {
+		_, _ = io.Copy(w, body) // the client has gone, or the store failed in mid-answer: nothing can be said any more
+	}
+}
+
+// encode is one value on one line, as an event's data must be.
+func encode(v any) []byte {
+	line, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // our own types always marshal
+	}
+	return line
+}

@@ -1,0 +1,144 @@
+package scale
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ocelli/ocelli/internal/fleet"
+	"github.com/ocelli/ocelli/internal/queue"
+)
+
+// Crew is the part of [fleet.Crew] that the loop needs.
+type Crew interface {
+	Look(ctx context.Context) (fleet.Snapshot, error)
+	Resize(ctx context.Context, want int) (fleet.Change, error)
+}
+
+// Loop measures, decides, acts and records, again and again.
+type Loop struct {
+	policy  Policy
+	queue   queue.Queue
+	crew    Crew
+	arrived func() int64
+	record  func(Decision) error
+	log     *slog.Logger
+	wake    chan struct{}
+
+	mu       sync.Mutex
+	last     Decision
+	problem  string
+	arrivals Arrivals
+}
+
+const (
+	decideEvery = time.Second
+	// decideAfter is how long after a wake-up the loop looks: a queue may count a message a few milliseconds after it
+	// has accepted it, and images seldom come alone.
+	decideAfter = 10 * time.Millisecond
+)
+
+// NewLoop returns a loop that keeps crew at the size that the policy wants for the queue. arrived returns how many images were
+// accepted since the process began; record, which may be nil, is given each decision that changed something.
+func NewLoop(policy Policy, q queue.Queue, crew Crew, arrived func() int64, record func(Decision) error, log *slog.Logger) *Loop {
+	return &Loop{policy: policy, queue: q, crew: crew, arrived: arrived, record: record, log: log, wake: make(chan struct{}, 1)}
+}
+
+// Wake makes the loop decide at once: images have come.
+func (l *Loop) Wake() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Last returns the latest decision, and in one sentence what keeps the loop from acting on it, or "".
+func (l *Loop) Last() (Decision, string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last, l.problem
+}
+
+// Run decides every second, and soon after each Wake, until ctx ends.
+func (l *Loop) Run(ctx context.Context) error {
+	tick := time.NewTicker(decideEvery)
+	defer tick.Stop()
+	for {
+		problem, err := l.step(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			problem = err.Error()
+			l.log.Warn("the number of workers could not be adjusted; trying again", "error", err)
+		}
+		l.mu.Lock()
+		l.problem = problem
+		l.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-l.wake:
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(decideAfter):
+			}
+		}
+	}
+}
+
+// step is one turn. Without a count of the queue it leaves the workers as they are.
+func (l *Loop) step(ctx context.Context) (problem string, err error) {
+	snapshot, err := l.crew.Look(ctx)
+	if err != nil {
+		return "", err
+	}
+	stats, err := l.queue.Stats(ctx)
+	if err != nil {
+		return "", fmt.Errorf("counting the queue: %w", err)
+	}
+	d := Decide(l.policy, l.seen(snapshot, stats))
+	change, err := l.crew.Resize(ctx, d.Want)
+	l.mu.Lock()
+	changed := d.Want != l.last.Want || d.Reason != l.last.Reason && stats.Backlog() > 0
+	l.last = d
+	l.mu.Unlock()
+	if len(change.Launched)+len(change.Drained)+len(change.Ended) > 0 {
+		l.log.Info("workers changed", "want", d.Want, "launched", change.Launched, "drained", change.Drained, "ended", change.Ended, "reason", d.Reason)
+	}
+	if changed && l.record != nil {
+		if err := l.record(d); err != nil {
+			l.log.Warn("a scaling decision could not be recorded", "error", err)
+		}
+	}
+	if problem = change.Held; problem == "" {
+		problem = snapshot.Trouble
+	}
+	return problem, err
+}
+
+// seen puts together what is known now.
+func (l *Loop) seen(snapshot fleet.Snapshot, stats queue.Stats) Seen {
+	now := time.Now()
+	arrived := l.arrived()
+	l.arrivals.Observe(now, arrived)
+	l.mu.Lock()
+	last := l.last.Next
+	l.mu.Unlock()
+	s := Seen{
+		Now: now, Ready: stats.Ready, Leased: stats.Leased, Oldest: stats.Oldest.Seconds(), Exact: stats.Exact,
+		Arrived: arrived, Arrival: l.arrivals.PerSecond(),
+		Rate:    snapshot.Rate,
+		Startup: Startup{P50: snapshot.StartUp.Seconds(), P90: snapshot.StartUp.Seconds()},
+		Busy:    snapshot.Busy, Idle: snapshot.Idle,
+		Last: last,
+	}
+	for _, asked := range snapshot.Starting {
+		s.Starting = append(s.Starting, Starting{Count: 1, Asked: asked})
+	}
+	return s
+}
