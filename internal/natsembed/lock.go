@@ -1,0 +1,32 @@
+package natsembed
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// lockDir makes the folder and takes it for this process: the server itself would let two processes write
+// into one store. The file that it returns holds the lock until it is closed.
+func lockDir(dir string) (*os.File, error) {
+	if dir == "" {
+		return nil, errors.New("start the message server: a folder for its store is needed")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of the queue: %w; choose a data folder that can be written", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("the folder of the queue cannot be written: %w; choose another data folder, or give this user the right to write there", err)
+	}
+	free, err := tryLock(f)
+	if err == nil && !free {
+		err = errors.New("another process uses it; end that one, or choose another data folder")
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock the queue's folder %s: %w", dir, err)
+	}
+	return f, nil
+}
