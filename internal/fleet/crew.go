@@ -15,9 +15,6 @@ import (
 type CrewConfig struct {
 	// Prefix begins the name of each worker; a number from 1 follows. Default "ocelli-worker-".
 	Prefix string
-	// StartUp is how long a worker is taken to need from its launch until it is ready, until that has been
-	// measured. Default 5 s.
-	StartUp time.Duration
 	// StartDeadline is how long a worker may take until it is ready; then it is ended. Default 2 min.
 	StartDeadline time.Duration
 	// DrainTimeout is how long a drained worker may take to end; then it is ended by force, unless it says that it
@@ -50,7 +47,7 @@ type Crew struct {
 	mu      sync.Mutex
 	ledger  map[string]*member
 	ended   map[string]Exit // by instance id, of members that List still named
-	startUp median
+	startUp durations
 	rate    float64 // images a second of one busy worker; 0 until one was measured
 	backoff backoff
 }
@@ -70,7 +67,6 @@ type member struct {
 // NewCrew returns a crew that knows no worker until Look.
 func NewCrew(launcher Launcher, roster *Roster, log *slog.Logger, config CrewConfig) *Crew {
 	config.Prefix = cmp.Or(config.Prefix, "ocelli-worker-")
-	config.StartUp = cmp.Or(config.StartUp, 5*time.Second)
 	config.StartDeadline = cmp.Or(config.StartDeadline, 2*time.Minute)
 	config.DrainTimeout = cmp.Or(config.DrainTimeout, time.Minute)
 	config.SilentFor = cmp.Or(config.SilentFor, time.Minute)

@@ -49,7 +49,8 @@ type Exit struct {
 	// How is what the system says of the end, "exit status 2" or "signal: segmentation fault"; "" for a
 	// clean end.
 	How string
-	// Said is the last line of the worker's output, cut to some hundred bytes.
+	// Said is the line of the worker's output that tells most, the last one if no better is known, cut to some
+	// hundred bytes.
 	Said string
 }
 

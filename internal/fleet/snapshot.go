@@ -9,15 +9,18 @@ import (
 // Snapshot is what a crew knows of its workers at one moment.
 type Snapshot struct {
 	At       time.Time
-	Workers  []Worker      // all of them, by number
-	Busy     int           // ready, with images in hand
-	Idle     int           // ready, with none
-	Starting []time.Time   // of each worker that is not ready yet, when it was asked for; oldest first
-	Draining int           // told to go and not yet gone; in no other count
-	Holding  int           // images in the hands of all of them
-	StartUp  time.Duration // from launch to ready: the median of the latest, or what was assumed before the first
-	Rate     float64       // images a second that one busy worker finishes, as last heard; 0 while it is not known
-	Trouble  string        // one sentence while workers fail again and again, else ""
+	Workers  []Worker    // all of them, by number
+	Busy     int         // ready, with images in hand
+	Idle     int         // ready, with none
+	Starting []time.Time // of each worker that is not ready yet, when it was asked for; oldest first
+	Draining int         // told to go and not yet gone; in no other count
+	Holding  int         // images in the hands of all of them
+	// StartUp is how long a worker takes from its launch until it is ready, measured: the median of the latest, and
+	// what nine of ten need at most in StartUp90. Both are 0 until the first was measured.
+	StartUp   time.Duration
+	StartUp90 time.Duration
+	Rate      float64 // images a second that one busy worker finishes, as last heard; 0 until it was measured
+	Trouble   string  // one sentence while workers fail again and again, else ""
 }
 
 // Running is the number of workers that are ready and stay.
@@ -32,11 +35,12 @@ func (c *Crew) Snapshot() Snapshot {
 
 func (c *Crew) snapshot(now time.Time) Snapshot {
 	s := Snapshot{
-		At:      now,
-		Workers: make([]Worker, 0, len(c.ledger)),
-		StartUp: c.startUp.value(c.config.StartUp),
-		Rate:    c.rate,
-		Trouble: c.backoff.sentence(now),
+		At:        now,
+		Workers:   make([]Worker, 0, len(c.ledger)),
+		StartUp:   c.startUp.quantile(0.5),
+		StartUp90: c.startUp.quantile(0.9),
+		Rate:      c.rate,
+		Trouble:   c.backoff.sentence(now),
 	}
 	for _, m := range c.inOrder() {
 		state := m.state()

@@ -64,7 +64,7 @@ func (l *Launcher) start(name string) (fleet.Instance, error) {
 	l.mu.Lock()
 	l.children[name] = c
 	l.mu.Unlock()
-	l.none.Go(func() { l.reap(c, cmd, lines, ours) })
+	l.unreaped.Go(func() { l.reap(c, cmd, lines, ours) })
 	return c.Instance, nil
 }
 

@@ -3,6 +3,7 @@ package procfleet
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -37,8 +38,12 @@ type lineWriter struct {
 	name string
 	line []byte // of the line not ended yet, at most lineMax bytes
 	cut  bool   // the line was longer
-	last string // the last line that was not empty
+	last string // what stands for the output: the last line that was not empty, or that of a crash
+	died bool   // last is the line of a crash; the stack that follows says less
 }
+
+// crashes begin the line in which the Go runtime says what it died of
+var crashes = []string{"panic: ", "fatal error: ", "SIGSEGV: ", "SIGABRT: ", "SIGBUS: ", "SIGFPE: ", "SIGILL: "}
 
 // Write never fails.
 func (w *lineWriter) Write(p []byte) (int, error) {
@@ -67,7 +72,10 @@ func (w *lineWriter) flush() {
 		return
 	}
 	w.to.line(w.name, text)
-	w.last = strings.ToValidUTF8(text[:min(len(text), lastMax)], "")
+	if !w.died {
+		w.last = strings.ToValidUTF8(text[:min(len(text), lastMax)], "")
+		w.died = slices.ContainsFunc(crashes, func(c string) bool { return strings.HasPrefix(text, c) })
+	}
 }
 
 // printable replaces what could play tricks on a terminal: names of files that strangers sent may stand in a line.

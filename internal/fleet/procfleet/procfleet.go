@@ -56,11 +56,10 @@ type Launcher struct {
 	starts chan start
 	exits  chan fleet.Exit
 	over   chan struct{} // closed when Run begins to end
-	once   sync.Once
 
 	mu       sync.Mutex
 	children map[string]*child
-	none     sync.WaitGroup // counts the children
+	unreaped sync.WaitGroup
 }
 
 // start asks the forking thread for one worker.
@@ -109,7 +108,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 			s.answer <- started{inst, err}
 		}
 	}
-	l.once.Do(func() { close(l.over) })
+	close(l.over)
 	l.endAll()
 	return nil
 }
@@ -118,7 +117,7 @@ func (l *Launcher) endAll() {
 	l.each(nil, func(c *child) { c.signal(syscall.SIGTERM) })
 	gone := make(chan struct{})
 	go func() {
-		l.none.Wait()
+		l.unreaped.Wait()
 		close(gone)
 	}()
 	select {
