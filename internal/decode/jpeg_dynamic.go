@@ -1,0 +1,6 @@
+//go:build cgo && dynamicjpeg
+
+package decode
+
+// #cgo LDFLAGS: -ljpeg
+import "C"
