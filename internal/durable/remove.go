@@ -1,0 +1,85 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Remove removes the files, and the folders that become empty by it, and makes that durable. A name that is not there,
+// or is a folder, is no error. A Put into a folder that is removed makes the folder anew.
+func (t *Tree) Remove(ctx context.Context, names ...string) error {
+	inFolder := map[string][]string{}
+	for _, name := range names {
+		if err := check(name); err != nil {
+			return err
+		}
+		dir := path.Dir(name)
+		inFolder[dir] = append(inFolder[dir], path.Base(name))
+	}
+	for dir, bases := range inFolder {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := t.removeIn(dir, bases); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeIn removes files of one folder. It opens the folder anew, as it is now: in one that stayed open since before its
+// removal, nothing would be found.
+func (t *Tree) removeIn(dir string, bases []string) error {
+	f, err := t.root.Open(dir)
+	if isAbsent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, base := range bases {
+		if err := t.sys.Unlink(f, base); err != nil && !isAbsent(err) {
+			return err
+		}
+	}
+	if err := t.sys.Sync(f); err != nil {
+		return err
+	}
+	return t.prune(dir)
+}
+
+// isAbsent reports whether err says that there is no such file.
+func isAbsent(err error) bool {
+	return slices.ContainsFunc([]error{fs.ErrNotExist, unix.ENOTDIR, unix.EISDIR},
+		func(absent error) bool { return errors.Is(err, absent) })
+}
+
+// prune removes dir and the folders above it as far as they are empty, which the kernel decides together with the
+// removal: no file can be lost. A crash may bring an empty folder back.
+func (t *Tree) prune(dir string) error {
+	for ; dir != "."; dir = path.Dir(dir) {
+		parent, err := t.root.Open(path.Dir(dir))
+		if isAbsent(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = t.sys.Rmdir(parent, path.Base(dir))
+		parent.Close()
+		switch {
+		case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, os.ErrExist): // POSIX allows either
+			return nil
+		case err != nil && !isAbsent(err):
+			return err
+		}
+	}
+	return nil
+}
