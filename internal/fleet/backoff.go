@@ -15,9 +15,10 @@ const (
 
 // backoff holds back launches after crashes that come in a row. The first round of crashes holds nothing
 // back, so a worker that was killed is replaced at once; the second holds for a second, each further one for
-// twice as long. Workers launched before the last crash belong to its round: nineteen that find the same broken
-// model count once. The zero value is ready.
+// twice as long. A crash begins a round if its worker was launched after the last round began: nineteen that find
+// the same broken model count once. The zero value is ready.
 type backoff struct {
+	round  int       // number of the last round; never goes back
 	rounds int       // of crashes in a row
 	count  int       // crashes in those rounds
 	first  time.Time // crash of the row
@@ -27,12 +28,13 @@ type backoff struct {
 	detail string    // "exit status 2"
 }
 
-// note enters that a worker asked for at asked has failed.
-func (b *backoff) note(now, asked time.Time, what, detail string) {
+// note enters that a worker launched after the given round has failed.
+func (b *backoff) note(now time.Time, round int, what, detail string) {
 	if b.rounds == 0 {
 		b.first = now
 	}
-	if b.rounds == 0 || !asked.Before(b.last) {
+	if b.rounds == 0 || round == b.round {
+		b.round++
 		b.rounds++
 	}
 	b.count++
@@ -47,10 +49,10 @@ func (b *backoff) delay() time.Duration {
 	return min(backoffFirst<<min(b.rounds-2, 16), backoffMax)
 }
 
-// proven enters that a worker asked for at asked does well: it ends the row if it came after the last crash.
-func (b *backoff) proven(asked time.Time) {
-	if b.rounds > 0 && !asked.Before(b.last) {
-		*b = backoff{}
+// proven enters that a worker launched after the given round does well. If that was the last round, it ends the row.
+func (b *backoff) proven(round int) {
+	if round == b.round {
+		*b = backoff{round: b.round}
 	}
 }
 

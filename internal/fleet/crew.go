@@ -56,6 +56,7 @@ type Crew struct {
 type member struct {
 	Instance           // ID is "" until Launch has returned
 	entered  time.Time // in the ledger
+	round    int       // of the backoff, after which it was launched
 	adopted  bool      // found in List, not launched here
 	former   Report    // what the roster still had from an earlier worker of this name
 	ready    time.Time // when it was first heard to be ready; zero while it starts
@@ -106,7 +107,7 @@ func (c *Crew) adopt(now time.Time, alive map[string]Instance) {
 			continue
 		}
 		c.log.Info("found a worker that this controller did not launch", "worker", name, "id", inst.ID)
-		c.ledger[name] = &member{Instance: inst, entered: now, adopted: true}
+		c.ledger[name] = &member{Instance: inst, entered: now, round: c.backoff.round, adopted: true}
 	}
 }
 
@@ -129,7 +130,7 @@ func (c *Crew) hear(now time.Time) {
 			m.leaving = now
 		}
 		if m.proven(now) {
-			c.backoff.proven(m.Launched)
+			c.backoff.proven(m.round)
 		}
 		if h.Rate > 0 {
 			rates, sum = rates+1, sum+h.Rate
@@ -182,7 +183,7 @@ func (c *Crew) strike(now time.Time, alive map[string]Instance) {
 			c.log.Info("worker ended by itself", "worker", name, "id", m.ID)
 		default:
 			c.log.Warn("worker crashed", "worker", name, "id", m.ID, "how", exit.String(), "holding", m.report.Holding)
-			c.backoff.note(now, m.Launched, name+" crashed", exit.String())
+			c.backoff.note(now, m.round, name+" crashed", exit.String())
 		}
 	}
 }

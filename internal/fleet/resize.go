@@ -81,7 +81,7 @@ func (c *Crew) giveUp(names []string) {
 		m := c.ledger[name]
 		c.log.Warn("worker ended by force", "worker", name, "id", m.ID, "ready", !m.ready.IsZero(), "holding", m.report.Holding)
 		if m.leaving.IsZero() {
-			c.backoff.note(now, m.Launched, name+" did not get ready", "it was given "+seconds(now.Sub(m.entered)))
+			c.backoff.note(now, m.round, name+" did not get ready", "it was given "+seconds(now.Sub(m.entered)))
 		}
 		m.leaving = now
 	}
@@ -159,7 +159,10 @@ func (c *Crew) reserve(now time.Time, want int) (names []string, held string) {
 			continue
 		}
 		former, _ := c.roster.find(name)
-		c.ledger[name] = &member{Instance: Instance{Name: name, Launched: now}, entered: now, former: former.Report}
+		c.ledger[name] = &member{
+			Instance: Instance{Name: name, Launched: now},
+			entered:  now, round: c.backoff.round, former: former.Report,
+		}
 		names = append(names, name)
 	}
 	return names, ""
@@ -186,7 +189,7 @@ func (c *Crew) enter(names []string, launched []Instance, err error) []string {
 		}
 	}
 	if err != nil && len(lost) > 0 && !errors.Is(err, context.Canceled) {
-		c.backoff.note(now, now, lost[0]+" could not be started", err.Error())
+		c.backoff.note(now, c.backoff.round, lost[0]+" could not be started", err.Error())
 	}
 	return done
 }

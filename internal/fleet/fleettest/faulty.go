@@ -31,6 +31,13 @@ func (f *Faulty) FailNext(happens ...bool) {
 	f.next = append(f.next, happens...)
 }
 
+// Heal makes no further call fail.
+func (f *Faulty) Heal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.next = nil
+}
+
 func (f *Faulty) call(do func() error) error {
 	f.mu.Lock()
 	fail := len(f.next) > 0
