@@ -1,14 +1,18 @@
 package decode
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"image/gif"
 	"io"
+	"math"
 )
 
 // openGIF reads a GIF up to its first picture: https://www.w3.org/Graphics/GIF/spec-gif89a.txt. The first
-// picture alone is decoded, and lies on the canvas where the file says; the rest of the canvas is white.
+// picture alone is decoded, and lies on the canvas where the file says; the rest of the canvas is white. A canvas
+// that is too small for it grows, as in browsers.
 func openGIF(data []byte) (stored, error) {
 	if len(data) < 13 {
 		return stored{}, errEndsEarly
@@ -18,12 +22,17 @@ func openGIF(data []byte) (stored, error) {
 	if err != nil {
 		return stored{}, err
 	}
+	memory := int64(w)*int64(h) + 64<<10
 	if left+w > width || top+h > height {
-		return stored{}, errors.New("its first picture is larger than its canvas")
+		width, height = max(width, left+w), max(height, top+h)
+		data = bytes.Clone(data) // image/gif insists on a canvas that is large enough
+		binary.LittleEndian.PutUint16(data[6:], uint16(min(width, math.MaxUint16)))
+		binary.LittleEndian.PutUint16(data[8:], uint16(min(height, math.MaxUint16)))
+		memory += int64(len(data))
 	}
 	return stored{
 		width: width, height: height, shrink: boxes,
-		memory: int64(w)*int64(h) + 64<<10,
+		memory: memory,
 		decode: func(ctx context.Context, outW, outH int) ([]byte, error) {
 			m, err := gif.Decode(newReader(ctx, data))
 			if err != nil {

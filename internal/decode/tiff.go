@@ -69,9 +69,23 @@ func openTIFF(data []byte) (stored, error) {
 		if n, ok := m.(*image.NRGBA); ok && cmyk {
 			return rows{s.width, s.height, inkRows(n)}.average(ctx, w, h)
 		}
-		return rowsOf(m).average(ctx, w, h)
+		r := rowsOf(m)
+		if compression >= 2 && compression <= 4 && photometric == 1 {
+			r = inverted(r) // fax data whose 0 is black are to be shown reversed: TIFF 6.0, section 11
+		}
+		return r.average(ctx, w, h)
 	}
 	return s, nil
+}
+
+// inverted returns the negative of r.
+func inverted(r rows) rows {
+	return rows{r.width, r.height, func(dst []byte, y int) {
+		r.row(dst, y)
+		for i := range dst {
+			dst[i] = ^dst[i]
+		}
+	}}
 }
 
 // tiffReadable returns an error for what x/image/tiff would refuse in words of its own, or get wrong.
