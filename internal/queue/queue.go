@@ -39,7 +39,7 @@ const (
 type Delivery struct {
 	Message
 	// Attempt counts the deliveries of this message, from 1: it rises with every lease, whether the last
-	// holder nacked, crashed or fell silent.
+	// holder nacked, crashed or fell silent. It may be one too high after a delivery that reached nobody.
 	Attempt int
 	// LeaseUntil is when another may be given the message, unless the lease is extended.
 	LeaseUntil time.Time
@@ -75,7 +75,7 @@ type Queue interface {
 	// messages on their way at that moment come back when their lease passes, not sooner.
 	Receive(ctx context.Context, max int, wait time.Duration) ([]Delivery, error)
 
-	// Ack settles the deliveries: they will not come again. The late ack of a delivery whose lease has
+	// Ack settles the deliveries: they will not come again, unless the server crashes at that moment. The late ack of a delivery whose lease has
 	// passed may settle it or not, and is no error.
 	Ack(ctx context.Context, ds ...Delivery) error
 
