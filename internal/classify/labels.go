@@ -24,11 +24,6 @@ const (
 // KnownSets lists the names that [KnownLabels] takes.
 func KnownSets() []string { return []string{ImageNet1000, ImageNet1001, TinyImageNet200} }
 
-// setOfWidth returns the known set with so many labels, or "".
-func setOfWidth(width int) string {
-	return map[int]string{200: TinyImageNet200, 1000: ImageNet1000, 1001: ImageNet1001}[width]
-}
-
 // KnownLabels returns the labels of a known set, in the order of the scores, with their parents and without scores. The
 // caller must not change them.
 func KnownLabels(set string) ([]ocelli.Label, error) {

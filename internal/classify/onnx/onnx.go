@@ -49,7 +49,7 @@ func Open(o Options) (*Model, error) {
 		return nil, fmt.Errorf("model %s: %w", o.Path, err)
 	}
 	for _, s := range m.spec.Assumed {
-		o.Log.Warn("the model has no card: assumed "+s, "model", o.Path, "tell", strings.TrimSuffix(o.Path, ".onnx")+".json")
+		o.Log.Info("assumed of the model: "+s, "model", o.Path)
 	}
 	return m, nil
 }

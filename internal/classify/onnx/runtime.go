@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -42,12 +43,13 @@ type ortError struct {
 func (e *ortError) Error() string { return e.line }
 func (e *ortError) Unwrap() error { return e.err }
 
-// tidy leaves out where in its source ONNX Runtime found the error.
+// origin is what stands before an error of ONNX Runtime: what was done, where in its source, and in which function.
+var origin = regexp.MustCompile(`^Error [a-zA-Z ]+: (/\S+\.(cc|h):\d+ .*?\) )?`)
+
+// tidy makes one line of an error of ONNX Runtime, without its origin.
 func tidy(err error) error {
 	line, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
-	if at := strings.LastIndex(line, ") "); at >= 0 && strings.Contains(line[:at], ".cc:") {
-		line = line[at+2:]
-	}
+	line = origin.ReplaceAllString(line, "")
 	if len(line) > 300 {
 		line = line[:300] + "…"
 	}
