@@ -3,15 +3,75 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/BurntSushi/toml"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
+// sharedSettings are what all parts of one service must agree on.
+type sharedSettings struct {
+	lease    time.Duration
+	maxImage size
+	logLevel string
+}
+
+func (s *sharedSettings) register(f *pflag.FlagSet) {
+	s.maxImage = maxImageBytes
+	f.DurationVar(&s.lease, "lease", 10*time.Second, "how long an image stays with a worker that falls silent")
+	f.Var(&s.maxImage, "max-image", "bytes of one image")
+	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
+}
+
+func (s *sharedSettings) problems() []error {
+	var errs []error
+	if s.lease < time.Second || s.lease > time.Hour {
+		errs = append(errs, fmt.Errorf("--lease=%s is not possible: give 1s to 1h", s.lease))
+	}
+	if s.maxImage < 1<<10 || s.maxImage > 1<<30 {
+		errs = append(errs, fmt.Errorf("--max-image=%s is not possible: give 1KB to 1GB", &s.maxImage))
+	}
+	if new(slog.Level).UnmarshalText([]byte(s.logLevel)) != nil {
+		errs = append(errs, fmt.Errorf("--log-level=%s is not known: choose debug, info, warn or error", s.logLevel))
+	}
+	return errs
+}
+
+// newLogger writes to w what is of the level and above. The level was checked before.
+func newLogger(w io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(level))
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l}))
+}
+
+// urls say where the parts of a service are that stand elsewhere.
+type urls struct{ queue, blobs string }
+
+func (u *urls) register(f *pflag.FlagSet) {
+	f.StringVar(&u.queue, "queue", "", "`URL` of the queue: nats://HOST:PORT")
+	f.StringVar(&u.blobs, "blobs", "", "`URL` of the images and results: file:///FOLDER")
+}
+
+func (u *urls) problems() []error {
+	var errs []error
+	if u.queue == "" {
+		errs = append(errs, errors.New("--queue is missing: name the queue, for one --queue nats://HOST:4222"))
+	}
+	if u.blobs == "" {
+		errs = append(errs, errors.New("--blobs is missing: name where the images are, for one --blobs file:///var/lib/ocelli"))
+	}
+	return errs
+}
+
 // loadSettings gives the flags that were not set on the command line their values from the environment and from the file that
-// --config names. Everything that is wrong is told at once.
-func loadSettings(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
+// --config names. One file serves all commands: a setting that only others know is passed over. Everything that is wrong is told at once.
+func loadSettings(cmd *cobra.Command, lookup func(string) (string, bool)) error {
+	flags := cmd.Flags()
 	var errs []error
 	set := func(f *pflag.Flag, value, where string) {
 		if err := flags.Set(f.Name, value); err != nil {
@@ -37,13 +97,18 @@ func loadSettings(flags *pflag.FlagSet, lookup func(string) (string, bool)) erro
 	for name, value := range values {
 		f := flags.Lookup(name)
 		switch {
+		case f == nil && knownElsewhere(cmd.Root(), name):
 		case f == nil || name == "config" || name == "help":
-			errs = append(errs, fmt.Errorf("%s: there is no setting %q for this command", file, name))
+			errs = append(errs, fmt.Errorf("%s: there is no setting %q: `ocelli up --help` lists them", file, name))
 		case !given[name]:
 			set(f, fmt.Sprint(value), file+": "+name)
 		}
 	}
 	return asUsage(errs)
+}
+
+func knownElsewhere(cmd *cobra.Command, name string) bool {
+	return cmd.Flags().Lookup(name) != nil || slices.ContainsFunc(cmd.Commands(), func(sub *cobra.Command) bool { return knownElsewhere(sub, name) })
 }
 
 // variable is the environment variable of a flag.

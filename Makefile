@@ -1,0 +1,52 @@
+# Two commands for a fresh machine: `make run` and `make test`. Both do all set-up; `make help` lists the rest.
+
+SHELL      := /bin/bash
+GO         := go
+BIN        := bin/ocelli
+VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS     = -X github.com/ocelli/ocelli.version=$(VERSION)
+LISTEN     ?= 127.0.0.1:8080
+DATA       ?= ocelli-data
+FUZZTIME   ?= 20s
+PACKAGES   ?= ./...
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test check race fuzz e2e bench dist clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what the build needs and is missing
+	@scripts/setup.sh
+
+build: setup ## build bin/ocelli
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/ocelli
+
+run: build ## build, start everything on this machine and print the address (LISTEN, DATA)
+	@$(BIN) up --listen $(LISTEN) --data $(DATA)
+
+test: build check ## all tests: units, driver suites, stories against the real binary
+	$(GO) test -shuffle=on $(PACKAGES)
+
+check: setup ## formatting, vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+race: setup ## the tests under the race detector
+	$(GO) test -race -shuffle=on $(PACKAGES)
+
+fuzz: setup ## fuzz every target for FUZZTIME
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+e2e: build ## only the stories against the real binary
+	$(GO) test -count=1 ./e2e/
+
+bench: build ## the benchmarks
+	$(GO) test -run='^$$' -bench=. -benchmem $(PACKAGES)
+
+dist: setup ## pack one file that runs on any Linux with glibc
+	@VERSION=$(VERSION) scripts/dist.sh
+
+clean: ## remove what was built (not the data, not .deps)
+	rm -rf bin dist

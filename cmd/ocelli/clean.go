@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/natsembed"
+)
+
+func newCleanCommand() *cobra.Command {
+	var data string
+	var at urls
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "clean",
+		Short: "Delete all images, results and waiting messages (asks first)",
+		Long: "Clean deletes all images, results and messages of the service that was run with --data, which must have been stopped,\n" +
+			"or of the one behind --queue and --blobs. It says what it will delete and asks first.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := newLogger(cmd.ErrOrStderr(), "warn")
+			b, err := openToClean(cmd.Context(), data, at, log)
+			if err != nil {
+				return err
+			}
+			defer b.close()
+			return clean(cmd.Context(), b, yes, cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&data, "data", "ocelli-data", "the data `FOLDER` of the stopped service")
+	at.register(f)
+	f.BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// openToClean opens the backends of a stopped `ocelli up`, or those that the URLs name.
+func openToClean(ctx context.Context, data string, at urls, log *slog.Logger) (*backends, error) {
+	const lease = 10 * time.Second
+	if at != (urls{}) {
+		if err := asUsage(at.problems()); err != nil {
+			return nil, err
+		}
+		return openBackends(ctx, at, lease, "clean", log)
+	}
+	if _, err := os.Stat(filepath.Join(data, "queue")); err != nil {
+		return nil, fmt.Errorf("%s holds no data of Ocelli: name the folder with --data", data)
+	}
+	broker, err := natsembed.Start(ctx, natsembed.Config{Dir: filepath.Join(data, "queue"), Token: rand.Text(), Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	b, err := openEmbedded(ctx, broker, data, lease, log)
+	if err != nil {
+		broker.Shutdown()
+		return nil, err
+	}
+	b.closers = append(b.closers, broker.Shutdown)
+	return b, nil
+}
+
+// storedUnder are the prefixes of everything that the service stores.
+var storedUnder = []string{"input/", "output/", "jobs/"}
+
+func clean(ctx context.Context, b *backends, yes bool, in io.Reader, out io.Writer) error {
+	stats, err := b.queue.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "This deletes for good:\n")
+	for _, prefix := range storedUnder {
+		n, bytes, err := measure(ctx, b.blobs, prefix)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "  %-8s %d files, %.1f MB\n", prefix, n, float64(bytes)/1e6)
+	}
+	fmt.Fprintf(out, "  queue    %d images that wait or are being classified\n", stats.Backlog())
+	if !yes {
+		fmt.Fprint(out, "Type yes to go on: ")
+		answer, _ := bufio.NewReader(in).ReadString('\n')
+		if strings.TrimSpace(answer) != "yes" {
+			return errors.New("nothing was deleted")
+		}
+	}
+	// The messages go first: a worker that runs finds nothing to do, and not an image that is missing.
+	if err := b.purge(ctx); err != nil {
+		return err
+	}
+	for _, prefix := range storedUnder {
+		if err := deleteAll(ctx, b.blobs, prefix); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(out, "Deleted.")
+	return nil
+}
+
+func measure(ctx context.Context, blobs blob.Store, prefix string) (n int, bytes int64, err error) {
+	for info, err := range blobs.List(ctx, prefix) {
+		if err != nil {
+			return 0, 0, err
+		}
+		n, bytes = n+1, bytes+info.Size
+	}
+	return n, bytes, nil
+}
+
+// deleteAll deletes in groups, so that memory stays small however much there is.
+func deleteAll(ctx context.Context, blobs blob.Store, prefix string) error {
+	const group = 1000
+	var keys []string
+	for info, err := range blobs.List(ctx, prefix) {
+		if err != nil {
+			return err
+		}
+		if keys = append(keys, info.Key); len(keys) == group {
+			if err := blobs.Delete(ctx, keys...); err != nil {
+				return err
+			}
+			keys = keys[:0]
+		}
+	}
+	return blobs.Delete(ctx, keys...)
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/api"
+	"github.com/ocelli/ocelli/internal/fleet"
+	"github.com/ocelli/ocelli/internal/intake"
+	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/scale"
+	"github.com/ocelli/ocelli/internal/telemetry"
+	"github.com/ocelli/ocelli/internal/web"
+)
+
+// shutdownTime bounds how long the service takes to end once it is told to.
+const shutdownTime = 10 * time.Second
+
+// nodeSettings are what a web node can be told, beyond what all parts of a service share.
+type nodeSettings struct {
+	listen       string
+	maxRequest   size
+	maxJobImages int
+	maxBacklog   int64
+}
+
+func (s *nodeSettings) register(f *pflag.FlagSet) {
+	s.maxRequest = 16 << 30
+	f.StringVar(&s.listen, "listen", defaultListen, "`HOST:PORT` of the page and the API")
+	f.Var(&s.maxRequest, "max-request", "bytes of one request")
+	f.IntVar(&s.maxJobImages, "max-job-images", 10_000, "images of one job")
+	f.Int64Var(&s.maxBacklog, "max-backlog", 1_000_000, "images that may wait; then new jobs are refused for a while")
+}
+
+func (s *nodeSettings) problems() []error {
+	var errs []error
+	if s.maxJobImages < 1 || s.maxJobImages > 1_000_000 {
+		errs = append(errs, fmt.Errorf("--max-job-images=%d is not possible: give 1 to 1000000", s.maxJobImages))
+	}
+	if s.maxBacklog < 1 {
+		errs = append(errs, fmt.Errorf("--max-backlog=%d is not possible: give 1 or more", s.maxBacklog))
+	}
+	if s.maxRequest < 1<<10 {
+		errs = append(errs, fmt.Errorf("--max-request=%s is not possible: give 1KB or more", &s.maxRequest))
+	}
+	return errs
+}
+
+// node is one web node: it takes images and shows results. A node with a crew also keeps the workers.
+type node struct {
+	log      *slog.Logger
+	backends *backends
+	roster   *fleet.Roster
+	tracker  *result.Tracker
+	metrics  *telemetry.Metrics
+	handler  http.Handler
+	model    *ocelli.Model
+	accepted atomic.Int64
+
+	// Only where this node keeps the workers:
+	crew       *fleet.Crew
+	loop       *scale.Loop
+	maxWorkers int
+}
+
+func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.Roster, model *ocelli.Model, log *slog.Logger) *node {
+	n := &node{log: log, backends: b, roster: roster, model: model}
+	n.metrics = telemetry.New(func() ocelli.Status { return n.status(context.Background()) })
+	results := &result.Store{Blobs: b.blobs, Bus: b.bus}
+	n.tracker = result.NewTracker(results, "result."+ulid.Make().String(), log, n.metrics.Ended)
+	in := &intake.Intake{
+		Blobs: b.blobs, Queue: b.queue, Results: results, Tracker: n.tracker,
+		Limits: intake.Limits{ImageBytes: int64(shared.maxImage), JobImages: s.maxJobImages, Backlog: s.maxBacklog},
+		Sent:   n.sent,
+	}
+	mux := http.NewServeMux()
+	(&api.API{
+		Intake: in, Tracker: n.tracker, Results: results, Blobs: b.blobs,
+		Status: n.status, Ready: api.Readiness(n.checkQueue), RequestBytes: int64(s.maxRequest), Log: log,
+	}).Register(mux)
+	mux.Handle("GET /metrics", n.metrics.Handler())
+	web.New(web.Config{Intake: in, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log}).Register(mux)
+	n.handler = mux
+	return n
+}
+
+// sent is called when n images have been queued.
+func (n *node) sent(images int) {
+	n.accepted.Add(int64(images))
+	n.metrics.Accepted(images)
+	if n.loop != nil {
+		n.loop.Wake()
+	}
+}
+
+func (n *node) checkQueue(ctx context.Context) error {
+	_, err := n.backends.queue.Stats(ctx)
+	return err
+}
+
+// status is what the node tells about itself and the workers.
+func (n *node) status(ctx context.Context) ocelli.Status {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	s := ocelli.Status{Workers: []ocelli.Worker{}, Rate: n.metrics.Rate(), Model: n.model, Version: ocelli.Version()}
+	stats, err := n.backends.queue.Stats(ctx)
+	if err != nil {
+		s.Problem = "the queue does not answer: " + err.Error()
+	}
+	s.Ready, s.Leased, s.OldestAge = stats.Ready, stats.Leased, stats.Oldest.Seconds()
+	if n.crew == nil {
+		for _, h := range n.roster.Reports() {
+			s.Workers = append(s.Workers, ocelli.Worker{Name: h.Name, PID: h.PID, State: ocelli.WorkerState(h.State)})
+		}
+		return s
+	}
+	for _, w := range n.crew.Snapshot().Workers {
+		s.Workers = append(s.Workers, ocelli.Worker{Name: w.Name, PID: w.PID, State: ocelli.WorkerState(w.State)})
+	}
+	decision, problem := n.loop.Last()
+	s.Wanted, s.Max, s.Reason = decision.Want, n.maxWorkers, decision.Reason
+	if s.Problem == "" {
+		s.Problem = problem
+	}
+	return s
+}
+
+// run answers requests on listener until ctx ends, and then lets those under way finish for a while.
+func (n *node) run(ctx context.Context, listener net.Listener) error {
+	group, ctx := errgroup.WithContext(ctx)
+	listening, deaf := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error { return n.tracker.Run(listening) })
+	server := &http.Server{
+		Handler:           n.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
+	group.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving %s: %w", listener.Addr(), err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		defer deaf()
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime/2)
+		defer cancel()
+		if err := server.Shutdown(ending); err != nil {
+			return server.Close() // somebody would wait longer than the service may
+		}
+		return nil
+	})
+	return group.Wait()
+}

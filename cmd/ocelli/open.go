@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/blob/fileblob"
+	"github.com/ocelli/ocelli/internal/natsembed"
+	"github.com/ocelli/ocelli/internal/notify"
+	"github.com/ocelli/ocelli/internal/notify/natsnotify"
+	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/queue/natsqueue"
+)
+
+// natsTokenEnv is the environment variable with the secret of a NATS server. Secrets never stand in URLs, which other
+// users of the machine can see.
+const natsTokenEnv = "OCELLI_NATS_TOKEN"
+
+// streamName is the name of the queue on a NATS server, unless its URL says ?stream=NAME.
+const streamName = "ocelli"
+
+// backends are the drivers that stand behind the seams of one process.
+type backends struct {
+	queue   queue.Queue
+	bus     notify.Bus
+	blobs   blob.Store
+	purge   func(context.Context) error // deletes all messages of the queue
+	closers []func()
+}
+
+func (b *backends) close() {
+	for i := len(b.closers) - 1; i >= 0; i-- {
+		b.closers[i]()
+	}
+}
+
+// openEmbedded opens the backends of `ocelli up`: the broker of this process and files below the data folder.
+func openEmbedded(ctx context.Context, broker *natsembed.Server, data string, lease time.Duration, log *slog.Logger) (*backends, error) {
+	nc, err := broker.Connect()
+	if err != nil {
+		return nil, err
+	}
+	b := &backends{closers: []func(){nc.Close}}
+	if err := errors.Join(b.openNATS(ctx, nc, natsqueue.Config{Name: streamName, Lease: lease}, log), b.openFiles(data)); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// openBackends opens what the URLs name. name tells connections apart in the broker's own lists.
+func openBackends(ctx context.Context, at urls, lease time.Duration, name string, log *slog.Logger) (*backends, error) {
+	b := &backends{}
+	if err := errors.Join(b.openQueue(ctx, at.queue, lease, name, log), b.openBlobs(at.blobs)); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// openQueue is the one place that turns the URL of a queue into a driver.
+func (b *backends) openQueue(ctx context.Context, text string, lease time.Duration, name string, log *slog.Logger) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return usageError{fmt.Errorf("--queue=%s is not a URL: write it like nats://127.0.0.1:4222", text)}
+	}
+	if u.Scheme != "nats" {
+		return usageError{fmt.Errorf("--queue=%s: there is no queue of the kind %q here: use nats://", text, u.Scheme)}
+	}
+	cfg := natsqueue.Config{Name: streamName, Lease: lease}
+	err = parameters(u, map[string]func(string) error{
+		"stream":   func(v string) error { cfg.Name = v; return nil },
+		"replicas": func(v string) (err error) { cfg.Replicas, err = strconv.Atoi(v); return err },
+	})
+	if err != nil {
+		return usageError{fmt.Errorf("--queue=%s: %w", text, err)}
+	}
+	nc, err := natsnotify.Connect(ctx, "nats://"+u.Host, os.Getenv(natsTokenEnv), name, log)
+	if err != nil {
+		return err
+	}
+	b.closers = append(b.closers, nc.Close)
+	return b.openNATS(ctx, nc, cfg, log)
+}
+
+func (b *backends) openNATS(ctx context.Context, nc *nats.Conn, cfg natsqueue.Config, log *slog.Logger) error {
+	q, err := natsqueue.Open(ctx, nc, cfg)
+	if err != nil {
+		return err
+	}
+	b.queue, b.purge, b.bus = q, q.Purge, natsnotify.New(nc, log)
+	return nil
+}
+
+// openBlobs is the one place that turns the URL of a store into a driver.
+func (b *backends) openBlobs(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "file" || u.Host != "" || !filepath.IsAbs(u.Path) {
+		return usageError{fmt.Errorf("--blobs=%s is not a store that is known here: write it like file:///var/lib/ocelli", text)}
+	}
+	if err := parameters(u, nil); err != nil {
+		return usageError{fmt.Errorf("--blobs=%s: %w", text, err)}
+	}
+	return b.openFiles(u.Path)
+}
+
+func (b *backends) openFiles(folder string) error {
+	files, err := fileblob.Open(folder)
+	if err != nil {
+		return err
+	}
+	b.blobs = files
+	b.closers = append(b.closers, func() { _ = files.Close() })
+	return nil
+}
+
+// parameters reads those of a URL. One that is not known is refused: it is a mistake, or a wish that would not be met.
+func parameters(u *url.URL, known map[string]func(string) error) error {
+	if u.User != nil {
+		return fmt.Errorf("secrets do not belong into a URL: give the token in %s", natsTokenEnv)
+	}
+	for name, values := range u.Query() {
+		set := known[name]
+		if set == nil {
+			return fmt.Errorf("the parameter %q is not known", name)
+		}
+		if err := set(values[len(values)-1]); err != nil {
+			return fmt.Errorf("the parameter %s=%s is not possible", name, values[len(values)-1])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/decode"
+	"github.com/ocelli/ocelli/internal/fleet"
+	"github.com/ocelli/ocelli/internal/fleet/procfleet"
+	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/work"
+)
+
+// workerSettings are what a worker can be told, beyond what all parts of a service share.
+type workerSettings struct {
+	model       string
+	concurrency int
+	maxAttempts int
+}
+
+func (s *workerSettings) register(f *pflag.FlagSet) {
+	f.StringVar(&s.model, "model", "", "ONNX model `FILE` (default: the one in the binary)")
+	f.IntVar(&s.concurrency, "concurrency", 2, "images that one worker has in hand at once")
+	f.IntVar(&s.maxAttempts, "max-attempts", 5, "attempts after which an image is given up")
+}
+
+func (s *workerSettings) problems() []error {
+	var errs []error
+	if s.concurrency < 1 || s.concurrency > 64 {
+		errs = append(errs, fmt.Errorf("--concurrency=%d is not possible: give 1 to 64", s.concurrency))
+	}
+	if s.maxAttempts < 1 || s.maxAttempts > 100 {
+		errs = append(errs, fmt.Errorf("--max-attempts=%d is not possible: give 1 to 100", s.maxAttempts))
+	}
+	return errs
+}
+
+// workerArgs are the arguments with which this binary runs as a worker with these settings.
+func workerArgs(shared sharedSettings, s workerSettings, at urls) ([]string, error) {
+	args := []string{
+		"worker", "--queue=" + at.queue, "--blobs=" + at.blobs,
+		"--lease=" + shared.lease.String(), "--max-image=" + shared.maxImage.String(), "--log-level=" + shared.logLevel,
+		fmt.Sprintf("--concurrency=%d", s.concurrency), fmt.Sprintf("--max-attempts=%d", s.maxAttempts),
+	}
+	if s.model != "" {
+		model, err := filepath.Abs(s.model)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--model="+model)
+	}
+	return args, nil
+}
+
+func newWorkerCommand() *cobra.Command {
+	var shared sharedSettings
+	var s workerSettings
+	var at urls
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run one worker: take images from a queue, classify them, save the results",
+		Long: "Worker takes images from a queue until it is told to stop. On SIGTERM it finishes what it holds and ends.\n" +
+			"`ocelli up` starts workers by itself; this command is for other machines.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := asUsage(append(append(shared.problems(), s.problems()...), at.problems()...)); err != nil {
+				return err
+			}
+			return runWorker(cmd.Context(), shared, s, at, newLogger(cmd.ErrOrStderr(), shared.logLevel))
+		},
+	}
+	shared.register(cmd.Flags())
+	s.register(cmd.Flags())
+	at.register(cmd.Flags())
+	return cmd
+}
+
+// runWorker works until ctx ends or the parent process is gone, then finishes what it holds.
+func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, at urls, log *slog.Logger) error {
+	name := cmp.Or(os.Getenv(fleet.NameEnv), fmt.Sprintf("worker-%d", os.Getpid()))
+	drain, stopWatching, err := procfleet.WatchParent(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopWatching()
+	b, err := openBackends(ctx, at, shared.lease, name, log)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+
+	reporter := fleet.NewReporter(b.bus, log, name, ocelli.Version())
+	working, done := context.WithCancel(context.WithoutCancel(ctx))
+	defer done()
+	group, working := errgroup.WithContext(working)
+	group.Go(func() error { return reporter.Run(working) })
+	group.Go(func() error {
+		defer done()
+		classifier, err := openClassifier(s.model)
+		if err != nil {
+			return err
+		}
+		defer classifier.Close()
+		reporter.Ready(classifier.Model().Name)
+		defer context.AfterFunc(drain, reporter.Drain)()
+		w := &work.Worker{
+			Config: work.Config{
+				Name: name, Concurrency: s.concurrency, Lease: shared.lease, LeaseWait: time.Second,
+				MaxAttempts: s.maxAttempts, MaxBytes: int64(shared.maxImage), ImageTime: 30 * time.Second,
+			},
+			Queue: b.queue, Blobs: b.blobs, Results: &result.Store{Blobs: b.blobs, Bus: b.bus},
+			Decoder: decode.New(decode.Limits{}), Classifier: classifier, Reporter: reporter, Log: log,
+		}
+		return w.Run(working, drain.Done())
+	})
+	return group.Wait()
+}

@@ -1,0 +1,66 @@
+// Package e2e holds stories about the real binary: each file in testdata is one, in the language of testscript
+// (https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript) with the commands of commands_test.go.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// binary is the program under test, built once for all stories.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "ocelli-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(dir, "ocelli")
+	build := exec.Command("go", "build", "-o", binary, "../cmd/ocelli")
+	build.Stderr = os.Stderr
+	code := 1
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "building the binary under test:", err)
+	} else {
+		code = m.Run()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func TestStories(t *testing.T) {
+	library, err := filepath.Abs("../.deps/onnxruntime/libonnxruntime.so.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if named := os.Getenv("OCELLI_ONNXRUNTIME"); named != "" {
+		library = named
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			env.Setenv("OCELLI_ONNXRUNTIME", library)
+			env.Values[serviceKey] = &service{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"pictures": pictures,
+			"up":       up,
+			"down":     down,
+			"crash":    crash,
+			"http":     request,
+			"submit":   submit,
+			"harass":   harass,
+			"finished": finished,
+			"workers":  workers,
+			"exits":    exits,
+		},
+	})
+}

@@ -1,0 +1,428 @@
+package work_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"iter"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/blob/blobtest"
+	"github.com/ocelli/ocelli/internal/classify"
+	"github.com/ocelli/ocelli/internal/decode"
+	"github.com/ocelli/ocelli/internal/intake"
+	"github.com/ocelli/ocelli/internal/notify"
+	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/queue/queuetest"
+	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/work"
+)
+
+const lease = 10 * time.Second
+
+// service is the whole path of an image in this process, on seams in memory.
+type service struct {
+	blobs   blob.Store
+	queue   queue.Queue
+	bus     notify.Bus
+	tracker *result.Tracker
+	intake  *intake.Intake
+	decoder work.Decoder
+}
+
+func newService(blobs blob.Store, q queue.Queue) *service {
+	s := &service{blobs: blobs, queue: q, bus: new(notify.Mem), decoder: decode.New(decode.Limits{})}
+	results := &result.Store{Blobs: blobs, Bus: s.bus}
+	s.tracker = result.NewTracker(results, "result.test", slog.New(slog.DiscardHandler), nil)
+	s.intake = &intake.Intake{
+		Blobs: blobs, Queue: q, Results: results, Tracker: s.tracker,
+		Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 100, Backlog: 1000},
+	}
+	return s
+}
+
+// worker returns a worker of the service.
+func (s *service) worker(name string) *work.Worker {
+	return &work.Worker{
+		Config: work.Config{Name: name, Concurrency: 2, Lease: lease, LeaseWait: time.Second,
+			MaxAttempts: 3, MaxBytes: 1 << 20, ImageTime: 30 * time.Second},
+		Queue: s.queue, Blobs: s.blobs, Results: &result.Store{Blobs: s.blobs, Bus: s.bus},
+		Decoder: s.decoder, Classifier: classify.Echo{}, Reporter: nobody{}, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+// start runs the tracker and n workers until the test's context ends, and waits for them when the test does.
+func (s *service) start(t *testing.T, n int) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		cancel()
+		for range n + 1 {
+			<-done
+		}
+	})
+	go func() { _ = s.tracker.Run(ctx); done <- struct{}{} }()
+	for i := range n {
+		go func() { _ = s.worker(fmt.Sprintf("w%d", i+1)).Run(ctx, nil); done <- struct{}{} }()
+	}
+	synctest.Wait() // the tracker listens
+	return ctx
+}
+
+type nobody struct{}
+
+func (nobody) Leased(int)   {}
+func (nobody) Settled(int)  {}
+func (nobody) GaveBack(int) {}
+
+// picture is a PNG of one colour.
+func picture(c color.Color) []byte {
+	img := image.NewRGBA(image.Rect(0, 0, 8, 8))
+	for i := range 64 {
+		img.Set(i%8, i/8, c)
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+var (
+	red   = picture(color.RGBA{R: 255, A: 255})
+	green = picture(color.RGBA{G: 255, A: 255})
+	blue  = picture(color.RGBA{B: 255, A: 255})
+)
+
+// files are uploads: name, bytes, name, bytes…
+func files(pairs ...any) iter.Seq2[intake.Upload, error] {
+	return func(yield func(intake.Upload, error) bool) {
+		for i := 0; i < len(pairs); i += 2 {
+			if !yield(intake.Upload{Name: pairs[i].(string), Body: bytes.NewReader(pairs[i+1].([]byte))}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// outcome is what became of each image in the order of upload: a label or an error code.
+func outcome(job *ocelli.Job) string {
+	var words []string
+	for _, i := range job.Images {
+		switch {
+		case i.Error != nil:
+			words = append(words, i.Name+"="+string(i.Error.Code))
+		case i.Result != nil:
+			words = append(words, i.Name+"="+i.Result.Labels[0].Name)
+		default:
+			words = append(words, i.Name+"="+string(i.State))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func TestEveryImageEndsWithItsOwnResultInTheOrderOfUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+		ctx := s.start(t, 2)
+		id := intake.NewJob()
+		_, err := s.intake.Submit(ctx, id, files("a.png", red, "notes.jpg", []byte("dear diary"), "a.png", blue,
+			"empty.png", []byte{}, "cut.png", green[:40], "../../etc/passwd", green))
+		if err != nil {
+			t.Fatal(err)
+		}
+		job, err := s.tracker.Wait(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const want = "a.png=red notes.jpg=unsupported_type a.png=blue empty.png=empty_file cut.png=corrupt_image passwd=green"
+		if got := outcome(job); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+		if job.State != ocelli.JobDone || job.Total != 6 || job.Done != 3 || job.Failed != 3 {
+			t.Errorf("got state %s, total %d, done %d, failed %d", job.State, job.Total, job.Done, job.Failed)
+		}
+		r := job.Images[0].Result
+		if r.Image != ocelli.NewImageID(id, 1) || r.Job != id || r.Width != 8 || r.Height != 8 || r.Attempt != 1 || r.Model.Name != "echo" {
+			t.Errorf("the result says too little, or something wrong: %+v", r)
+		}
+		if m := job.Images[1].Error.Message; m != "notes.jpg is not an image: it begins like plain text" {
+			t.Errorf("the error of the text file reads %q", m)
+		}
+	})
+}
+
+// One fault at a time, of every call of the store and of each kind: whatever is accepted ends with exactly one result, and
+// the right one.
+func TestNoSingleFaultOfTheStoreLosesOrMixesUpAnImage(t *testing.T) {
+	const want = "r.png=red t.txt=unsupported_type b.png=blue g.png=green"
+	uploads := func() iter.Seq2[intake.Upload, error] {
+		return files("r.png", red, "t.txt", []byte("text"), "b.png", blue, "g.png", green)
+	}
+	run := func(t *testing.T, plan func(blobtest.Call) blobtest.Fault) (calls int) {
+		synctest.Test(t, func(t *testing.T) {
+			faulty := &blobtest.Faulty{Store: new(blob.Mem), Plan: plan}
+			s := newService(faulty, queue.NewMem(lease, 1000))
+			ctx := s.start(t, 2)
+			id := intake.NewJob()
+			if _, err := s.intake.Submit(ctx, id, uploads()); err != nil {
+				if !errors.Is(err, blobtest.ErrFault) {
+					t.Errorf("refused for another reason than the fault: %v", err)
+				}
+				time.Sleep(time.Minute) // virtual: whatever was queued comes to its end
+				if stats, _ := s.queue.Stats(ctx); stats.Backlog() != 0 {
+					t.Errorf("a job that was refused left %d messages", stats.Backlog())
+				}
+				return
+			}
+			wait, cancel := context.WithTimeout(ctx, 10*time.Minute)
+			defer cancel()
+			job, err := s.tracker.Wait(wait, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := outcome(job); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+			time.Sleep(time.Minute)
+			if stats, _ := s.queue.Stats(ctx); stats.Backlog() != 0 {
+				t.Errorf("%d messages are left", stats.Backlog())
+			}
+			calls = faulty.Calls()
+		})
+		return calls
+	}
+	calls := run(t, func(blobtest.Call) blobtest.Fault { return blobtest.None })
+	if calls < 10 {
+		t.Fatalf("only %d calls: the test looks at nothing", calls)
+	}
+	for n := 1; n <= calls; n++ {
+		for _, fault := range []blobtest.Fault{blobtest.Failed, blobtest.Lost} {
+			t.Run(fmt.Sprintf("call %d fault %d", n, fault), func(t *testing.T) {
+				run(t, func(c blobtest.Call) blobtest.Fault {
+					if c.N == n {
+						return fault
+					}
+					return blobtest.None
+				})
+			})
+		}
+	}
+}
+
+func TestNoSingleFaultOfTheQueueLosesAnImage(t *testing.T) {
+	for _, op := range []queuetest.Op{queuetest.Receive, queuetest.Ack, queuetest.Extend, queuetest.Nack} {
+		for _, fault := range []queuetest.Fault{queuetest.Before, queuetest.After} {
+			t.Run(fmt.Sprintf("%s %d", op, fault), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					faulty := queuetest.NewFaulty(queue.NewMem(lease, 1000))
+					faulty.Fail(op, fault, fault)
+					s := newService(new(blob.Mem), faulty)
+					ctx := s.start(t, 1)
+					id := intake.NewJob()
+					if _, err := s.intake.Submit(ctx, id, files("r.png", red, "g.png", green)); err != nil {
+						t.Fatal(err)
+					}
+					job, err := s.tracker.Wait(ctx, id)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got, want := outcome(job), "r.png=red g.png=green"; got != want {
+						t.Errorf("got %s, want %s", got, want)
+					}
+					time.Sleep(2 * lease)
+					if stats, _ := s.queue.Stats(ctx); stats.Backlog() != 0 {
+						t.Errorf("%d messages are left", stats.Backlog())
+					}
+				})
+			})
+		}
+	}
+}
+
+// A sender whose Send failed is told, and nothing of the job is left to be worked on.
+func TestWhatCannotBeQueuedIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faulty := queuetest.NewFaulty(queue.NewMem(lease, 1000))
+		faulty.Fail(queuetest.Send, queuetest.After)
+		store := new(blob.Mem)
+		s := newService(store, faulty)
+		ctx := s.start(t, 1)
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(ctx, id, files("r.png", red)); !errors.Is(err, queuetest.ErrFault) {
+			t.Fatalf("got %v, want the fault", err)
+		}
+		time.Sleep(time.Minute)
+		if _, err := s.tracker.Job(ctx, id); ocelli.AsError(err) == nil || ocelli.AsError(err).Code != ocelli.NotFound {
+			t.Errorf("a job that was refused is known: %v", err)
+		}
+		for info, err := range store.List(ctx, "input/") {
+			t.Errorf("left behind: %s %v", info.Key, err)
+		}
+	})
+}
+
+// slow decodes nothing: it takes its time, or fails as it is told to.
+type slow struct {
+	took  time.Duration
+	err   error
+	calls chan struct{}
+}
+
+func (d slow) Decode(ctx context.Context, data []byte, shortSide int) (decode.Picture, error) {
+	d.calls <- struct{}{}
+	select {
+	case <-time.After(d.took):
+	case <-ctx.Done():
+		return decode.Picture{}, ctx.Err()
+	}
+	return decode.Picture{Pixels: ocelli.Pixels{Width: 1, Height: 1, RGB: []byte{255, 0, 0}}, FullWidth: 1, FullHeight: 1}, d.err
+}
+
+func TestALeaseIsExtendedWhileItsImageTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+		calls := make(chan struct{}, 10)
+		s.decoder = slow{took: 25 * time.Second, calls: calls}
+		ctx := s.start(t, 2)
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(ctx, id, files("r.png", red)); err != nil {
+			t.Fatal(err)
+		}
+		job, err := s.tracker.Wait(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(calls); n != 1 || job.Images[0].Result.Attempt != 1 {
+			t.Errorf("the image was decoded %d times", n)
+		}
+	})
+}
+
+func TestAnImageThatAlwaysFailsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+		calls := make(chan struct{}, 10)
+		s.decoder = slow{err: io.ErrClosedPipe, calls: calls}
+		ctx := s.start(t, 1)
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(ctx, id, files("r.png", red)); err != nil {
+			t.Fatal(err)
+		}
+		job, err := s.tracker.Wait(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := job.Images[0].Error; e == nil || e.Code != ocelli.GaveUp {
+			t.Errorf("got %v", e)
+		}
+		if len(calls) != 3 {
+			t.Errorf("tried %d times, want 3", len(calls))
+		}
+	})
+}
+
+// An image that takes its worker down every time is given up without being touched again.
+func TestAnImageThatKillsWorkersIsGivenUpUntouched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(t.Context(), id, files("killer.png", red)); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 { // three workers lease it and fall silent
+			if ds, err := s.queue.Receive(t.Context(), 2, time.Second); err != nil || len(ds) != 1 {
+				t.Fatalf("leased %d, %v", len(ds), err)
+			}
+			time.Sleep(lease + time.Second)
+		}
+		calls := make(chan struct{}, 10)
+		s.decoder = slow{calls: calls}
+		ctx := s.start(t, 1)
+		job, err := s.tracker.Wait(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := job.Images[0].Error; e == nil || e.Code != ocelli.GaveUp || len(calls) != 0 {
+			t.Errorf("got %v after %d decodes", e, len(calls))
+		}
+	})
+}
+
+func TestADrainedWorkerFinishesWhatItHoldsAndLeasesNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+		calls := make(chan struct{}, 10)
+		s.decoder = slow{took: 3 * time.Second, calls: calls}
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(t.Context(), id, files("1", red, "2", red, "3", red, "4", red, "5", red, "6", red)); err != nil {
+			t.Fatal(err)
+		}
+		drain := make(chan struct{})
+		ended := make(chan error, 1)
+		go func() { ended <- s.worker("w").Run(t.Context(), drain) }()
+		<-calls
+		<-calls
+		close(drain)
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		stats, err := s.queue.Stats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := 0
+		for _, err := range s.blobs.List(t.Context(), "output/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			done++
+		}
+		if done < 2 || stats.Leased != 0 || int(stats.Ready) != 6-done {
+			t.Errorf("%d results, %d messages ready and %d leased after a drain", done, stats.Ready, stats.Leased)
+		}
+	})
+}
+
+// The web node is replaced in mid-job: the new one answers for the job out of the store.
+func TestAnotherNodeAnswersForAJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		blobs, q := new(blob.Mem), queue.NewMem(lease, 1000)
+		first := newService(blobs, q)
+		id := intake.NewJob()
+		if _, err := first.intake.Submit(t.Context(), id, files("r.png", red, "g.png", green)); err != nil {
+			t.Fatal(err)
+		}
+		second := newService(blobs, q)
+		job, err := second.tracker.Job(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := outcome(job), "r.png=waiting g.png=waiting"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		// The workers still tell the first node, which nobody asks; the second finds the results by reading.
+		first.start(t, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _ = second.tracker.Run(ctx) }()
+		job, err = second.tracker.Wait(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := outcome(job), "r.png=red g.png=green"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+}
