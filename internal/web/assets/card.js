@@ -1,0 +1,139 @@
+// One picture on the page. The server writes the same markup; see templates/parts.html.
+
+const blank = document.getElementById("card").content.firstElementChild;
+const blankBar = document.getElementById("bar").content.firstElementChild;
+
+export const percent = (score) => `${(100 * score).toFixed(100 * score < 9.95 ? 1 : 0)} %`;
+
+// Pictures that were just chosen are shown from the visitor's own files, and only while they are near the window: a thousand
+// decoded photographs would not fit into memory.
+const near = new IntersectionObserver((seen) => {
+  for (const { target, isIntersecting } of seen) target.card.thumbnail(isIntersecting);
+}, { rootMargin: "800px" });
+
+export class Card {
+  // A card stands for an element that is on the page, or for a file that was chosen.
+  constructor(element, place, file) {
+    this.element = element ?? blank.cloneNode(true);
+    this.element.card = this;
+    this.part = (selector) => this.element.querySelector(selector);
+    this.open = false;
+    if (element) {
+      this.read();
+      return;
+    }
+    this.file = file;
+    this.place = place;
+    this.name = file.name;
+    this.label = "";
+    this.kin = "";
+    this.score = 0;
+    this.element.dataset.place = place;
+    for (const each of this.element.querySelectorAll(".name")) each.textContent = each.title = file.name;
+    this.part("img").alt = file.name;
+    this.say("waiting", "waiting");
+    near.observe(this.element);
+  }
+
+  // read takes over what the server wrote.
+  read() {
+    const { image, place, state, score } = this.element.dataset;
+    this.image = image;
+    this.place = Number(place);
+    this.state = state;
+    this.score = Number(score);
+    this.name = this.part(".name").textContent;
+    this.label = state === "done" ? this.part(".label").textContent : "";
+    this.kin = this.part(".parents").textContent;
+    const picture = this.part("img");
+    if (picture?.complete && picture.naturalWidth === 0) picture.classList.add("broken");
+  }
+
+  get ended() { return this.state === "done" || this.state === "failed"; }
+
+  say(state, words) {
+    this.state = this.element.dataset.state = state;
+    this.part(".label").textContent = words;
+  }
+
+  named(image) {
+    this.image = this.element.dataset.image = image;
+    this.part(".frame").href = `/v1/images/${image}/content`;
+  }
+
+  share(part) { this.part(".iris").setAttribute("stroke-dasharray", `${(100 * part).toFixed(1)} 100`); }
+
+  // end shows a result: labels, or why there are none.
+  end(result) {
+    if (result.error) {
+      this.fail(result.error);
+      return;
+    }
+    const [best] = result.labels;
+    this.label = best.name;
+    this.score = best.score;
+    this.kin = (best.parents ?? []).join(" · ");
+    this.say("done", best.name);
+    this.part(".label").title = best.name;
+    this.part(".score").textContent = percent(best.score);
+    this.part(".parents").textContent = this.part(".parents").title = this.kin;
+    this.share(best.score);
+    this.part(".bars").replaceChildren(...result.labels.slice(0, 5).map(bar));
+    this.part(".more").hidden = false;
+    this.part(".more").open = this.open;
+    this.part(".name.alone").hidden = true;
+  }
+
+  // fail shows what was wrong. code says whether sending the picture again may help.
+  fail({ code, message }) {
+    this.code = code;
+    this.score = 0;
+    this.say("failed", "not recognised");
+    this.share(0);
+    const problem = this.part(".problem");
+    problem.textContent = message.charAt(0).toUpperCase() + message.slice(1) + (message.endsWith(".") ? "" : ".");
+    problem.hidden = false;
+    if (["empty_file", "too_large", "unsupported_type", "cancelled", "unsent"].includes(code)) this.part(".frame").removeAttribute("href");
+  }
+
+  unfold(open) {
+    this.open = open;
+    this.part(".more").open = open && this.state === "done";
+  }
+
+  thumbnail(show) {
+    const picture = this.part("img");
+    if (show === Boolean(this.address)) return;
+    if (show) {
+      picture.src = this.address = URL.createObjectURL(this.file);
+      return;
+    }
+    URL.revokeObjectURL(this.address);
+    this.address = undefined;
+    picture.removeAttribute("src");
+  }
+
+  // drop lets go of what the card holds outside the document.
+  drop() {
+    near.unobserve(this.element);
+    if (this.address) this.thumbnail(false);
+  }
+
+  matches(words) { return `${this.label} ${this.kin} ${this.name}`.toLowerCase().includes(words); }
+}
+
+function bar({ name, score }) {
+  const item = blankBar.cloneNode(true);
+  item.querySelector("span").textContent = name;
+  item.querySelector("b").textContent = percent(score);
+  item.querySelector("rect").setAttribute("width", score);
+  return item;
+}
+
+// A picture that the browser cannot show, a HEIC for one, leaves its frame empty. Such events do not bubble.
+document.addEventListener("error", ({ target }) => {
+  if (target.matches?.(".frame img[src]")) target.classList.add("broken");
+}, true);
+document.addEventListener("load", ({ target }) => {
+  if (target.matches?.(".frame img")) target.classList.remove("broken");
+}, true);

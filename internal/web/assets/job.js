@@ -1,0 +1,175 @@
+// A job on the page: sent from here, or found at its address.
+import { Card } from "./card.js";
+import { upload } from "./upload.js";
+import { Tools } from "./tools.js";
+import { Pace } from "./pace.js";
+
+// Errors of an image that come again however often it is sent.
+const hopeless = new Set(["empty_file", "too_large", "unsupported_type", "too_many_pixels", "corrupt_image"]);
+
+export class Job {
+  constructor(section, { tell, accepted }) {
+    this.section = section;
+    this.tell = tell;
+    this.accepted = accepted;
+    this.list = section.querySelector("#cards");
+    this.cards = [];
+    this.tools = new Tools(section.querySelector("#tools"), this.list);
+    this.pace = new Pace(section);
+    this.act("cancel").addEventListener("click", () => this.cancel());
+    this.act("retry").addEventListener("click", () => this.retry());
+  }
+
+  act(name) { return this.section.querySelector(`[data-act=${name}]`); }
+
+  get uploading() { return Boolean(this.request); }
+
+  // attach takes over a job that the server has written into the page.
+  attach() {
+    const { job, state, created } = this.section.dataset;
+    this.id = job;
+    this.show([...this.list.children].map((element) => new Card(element)));
+    this.pace.begin(this.cards, Number(created), "");
+    if (state === "running") this.watch();
+    else this.finish();
+  }
+
+  // send makes a new job of files.
+  async send(files) {
+    this.events?.close();
+    this.id = undefined;
+    this.section.hidden = false;
+    this.links(false);
+    this.show(files.map((file, i) => new Card(null, i + 1, file)));
+    this.list.replaceChildren(...this.cards.map((card) => card.element));
+    this.pace.begin(this.cards, Date.now(), "sending");
+    this.act("retry").hidden = true;
+    this.act("cancel").hidden = false;
+    this.section.scrollIntoView({ block: "start" });
+    this.request = upload(files, (n, share) => this.sent(n, share));
+    try {
+      const job = await this.request.done;
+      this.request = undefined;
+      this.began(job);
+    } catch (error) {
+      this.request = undefined;
+      this.tell(`The pictures were not accepted: ${error.message}.`);
+      for (const card of this.cards) card.fail({ code: "unsent", message: error.message });
+      this.pace.changed();
+      this.finish();
+    }
+  }
+
+  show(cards) {
+    for (const card of this.cards) card.drop();
+    this.cards = cards;
+    this.tools.use(cards);
+  }
+
+  sent(n, share) {
+    for (const card of this.cards.slice(this.reached ?? 0, n)) {
+      card.share(0);
+      card.say("waiting", "sent");
+    }
+    this.reached = n;
+    if (n < this.cards.length) {
+      this.cards[n].say("uploading", "uploading …");
+      this.cards[n].share(share);
+    }
+    this.pace.sent(n);
+  }
+
+  began(job) {
+    this.reached = 0;
+    this.id = job.id;
+    history.pushState(null, "", job.links.page);
+    this.accepted(job, this.cards[0].name);
+    job.images.forEach((image, i) => {
+      const card = this.cards[i];
+      card.named(image.id);
+      card.share(0);
+      if (image.result) card.end(image.result);
+      else if (image.error) card.fail(image.error);
+      else this.moved(card, image.state);
+    });
+    this.pace.stage = "";
+    this.pace.changed();
+    this.links(true);
+    this.watch();
+  }
+
+  moved(card, state) {
+    if (card.ended) return;
+    if (state === "running") card.say("running", "recognising …");
+    else card.say("waiting", "queued");
+  }
+
+  // watch follows the events of the job until it is done. Those that are known already come again after a break and do no harm.
+  watch() {
+    this.act("cancel").hidden = false;
+    this.events = new EventSource(`/v1/jobs/${this.id}/events`);
+    const find = (image) => this.cards[Number(image.split("-")[1]) - 1];
+    this.events.addEventListener("image", ({ data }) => {
+      const { image, id, state } = JSON.parse(data);
+      const card = find(image ?? id);
+      if (card) this.moved(card, state ?? "running");
+    });
+    this.events.addEventListener("result", ({ data }) => {
+      const result = JSON.parse(data);
+      const card = find(result.image);
+      if (!card || card.ended) return;
+      card.end(result);
+      this.pace.changed(card);
+      this.tools.changed();
+    });
+    this.events.addEventListener("done", ({ data }) => {
+      this.events.close();
+      this.finish(JSON.parse(data).state);
+    });
+    this.events.addEventListener("error", () => {
+      // The browser connects again by itself, unless the server has answered with an error.
+      if (this.events.readyState === EventSource.CLOSED) this.tell("The server does not tell of this job any more: load the page again in a while.");
+    });
+  }
+
+  finish(state = this.section.dataset.state) {
+    this.act("cancel").hidden = true;
+    this.act("retry").hidden = !this.cards.some((card) => card.state === "failed" && !hopeless.has(card.code));
+    this.pace.end(state);
+    this.tools.changed();
+  }
+
+  async cancel() {
+    if (this.request) {
+      this.request.cancel();
+      return;
+    }
+    const answer = await fetch(`/v1/jobs/${this.id}`, { method: "DELETE" }).catch(() => null);
+    if (answer?.ok) return; // the end of the job comes as an event
+    this.act("cancel").hidden = answer?.status === 405 || answer?.status === 404;
+    this.tell(answer?.status === 405 || answer?.status === 404
+      ? "This server cannot cancel a job that it has accepted: it will be done soon."
+      : "The job could not be cancelled: try again.");
+  }
+
+  // retry sends the failed pictures again, as a new job. After a reload their bytes are the server's.
+  async retry() {
+    this.tell("");
+    const failed = this.cards.filter((card) => card.state === "failed" && !hopeless.has(card.code));
+    const files = await Promise.all(failed.map(async (card) => {
+      if (card.file) return card.file;
+      const answer = await fetch(`/v1/images/${card.image}/content`).catch(() => null);
+      return answer?.ok ? new File([await answer.blob()], card.name) : null;
+    }));
+    const found = files.filter(Boolean);
+    if (found.length === 0) this.tell("The server has not kept these pictures: choose them again.");
+    else this.send(found);
+  }
+
+  links(ready) {
+    this.section.querySelector("[data-links]").hidden = !ready;
+    if (!ready) return;
+    const addresses = { csv: `/v1/jobs/${this.id}/results.csv`, json: `/v1/jobs/${this.id}`, zip: `/jobs/${this.id}/sorted.zip` };
+    for (const [kind, address] of Object.entries(addresses)) this.section.querySelector(`[data-link=${kind}]`).href = address;
+  }
+}

@@ -1,0 +1,30 @@
+// Sending a job. XMLHttpRequest tells how much of a request has been sent; fetch does not.
+
+// A part's own lines of a form, about; progress is told by the file, so this need not be exact.
+const partHead = 180;
+
+// upload sends the files as one job. sent(n, share) is called as it goes on: n files are sent, and share of the next one.
+export function upload(files, sent) {
+  const request = new XMLHttpRequest();
+  const form = new FormData();
+  for (const file of files) form.append("image_file", file, file.name);
+  let reached = 0;
+  let before = 0; // bytes of the files up to reached
+  request.upload.onprogress = ({ loaded }) => {
+    while (reached < files.length && loaded >= before + files[reached].size + partHead) before += files[reached++].size + partHead;
+    sent(reached, reached < files.length ? Math.max(0, (loaded - before) / (files[reached].size + partHead)) : 0);
+  };
+  const done = new Promise((accepted, refused) => {
+    request.onload = () => {
+      if (request.status === 202 || request.status === 200) accepted(request.response);
+      else refused(new Error(request.response?.detail ?? `the server answered with status ${request.status}: try again`));
+    };
+    request.onerror = () => refused(new Error("the server could not be reached, or the connection broke: nothing was kept, send the pictures again"));
+    request.onabort = () => refused(new Error("you cancelled this before it was sent"));
+  });
+  request.open("POST", "/v1/jobs");
+  request.responseType = "json";
+  request.setRequestHeader("Accept", "application/json");
+  request.send(form);
+  return { done, cancel: () => request.abort() };
+}

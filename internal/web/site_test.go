@@ -1,0 +1,174 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"image"
+	"image/color"
+	"image/png"
+	"log/slog"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/api"
+	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/intake"
+	"github.com/ocelli/ocelli/internal/notify"
+	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/web"
+)
+
+// site is the whole service in memory, save for the workers.
+type site struct {
+	http.Handler
+	queue   *queue.Mem
+	blobs   *blob.Mem
+	results *result.Store
+	status  func() ocelli.Status
+}
+
+// newSite returns a site that is told of results until the test ends. It refuses jobs while queued images wait.
+func newSite(t *testing.T, queued int) *site {
+	t.Helper()
+	s := &site{queue: queue.NewMem(time.Minute, queued+100), blobs: &blob.Mem{}}
+	s.results = &result.Store{Blobs: s.blobs, Bus: notify.NewMem()}
+	s.status = func() ocelli.Status {
+		return ocelli.Status{Workers: []ocelli.Worker{}, Max: 4, Reason: "nothing waits, so no worker is wanted"}
+	}
+	s.restart(t, queued)
+	return s
+}
+
+// restart puts a new web node in place of the old one, with the same queue and store behind it.
+func (s *site) restart(t *testing.T, queued int) {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	tracker := result.NewTracker(s.results, "results.test", log, nil)
+	in := &intake.Intake{
+		Blobs: s.blobs, Queue: s.queue, Results: s.results, Tracker: tracker,
+		Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 1200, Backlog: int64(queued)},
+	}
+	background(t, func(ctx context.Context) { _ = tracker.Run(ctx) })
+	status := func(context.Context) ocelli.Status { return s.status() }
+	mux := http.NewServeMux()
+	(&api.API{
+		Intake: in, Tracker: tracker, Results: s.results, Blobs: s.blobs, Status: status,
+		Ready: func(context.Context) error { return nil }, RequestBytes: 4 << 20, Log: log,
+	}).Register(mux)
+	mux.Handle("/", web.New(web.Config{
+		Intake: in, Tracker: tracker, Blobs: s.blobs, Status: status, RequestBytes: 4 << 20, Log: log,
+	}))
+	s.Handler = mux
+}
+
+// background runs fn until the test ends, and waits for it.
+func background(t *testing.T, fn func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { fn(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+}
+
+// work starts a worker that takes what answer says for the result of an image, pace after the image before.
+func (s *site) work(t *testing.T, pace time.Duration, answer func(ocelli.Task) ocelli.Result) {
+	background(t, func(ctx context.Context) {
+		for ctx.Err() == nil {
+			ds, err := s.queue.Receive(ctx, 1, queue.MaxWait)
+			if err != nil || len(ds) == 0 {
+				continue
+			}
+			task, err := ocelli.DecodeTask(ds[0].Body)
+			if err != nil {
+				t.Errorf("worker: %v", err)
+				return
+			}
+			s.results.Started(ctx, task.Image, task.ReplyTo)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pace):
+			}
+			r := answer(task)
+			r.Image, r.Job, r.Name = task.Image, task.Job(), task.Name
+			if _, err := s.results.Save(ctx, r, task.ReplyTo); err != nil && ctx.Err() == nil {
+				t.Errorf("worker: %v", err)
+			}
+			_ = s.queue.Ack(ctx, ds[0])
+		}
+	})
+}
+
+// sees is the result of an image that shows label.
+func sees(label string, score float64) ocelli.Result {
+	return ocelli.Result{
+		Labels: []ocelli.Label{
+			{Name: label, Score: score, Parents: []string{"thing"}},
+			{Name: "something else", Score: (1 - score) / 2, Parents: []string{}},
+		},
+		Model: &ocelli.Model{Name: "test model"},
+	}
+}
+
+// fails is the result of an image that could not be recognised.
+func fails(code ocelli.Code, sentence string) ocelli.Result {
+	return ocelli.Result{Labels: []ocelli.Label{}, Error: ocelli.Errorf(code, "%s", sentence)}
+}
+
+// file is one file of a form.
+type file struct {
+	field, name string
+	body        []byte
+}
+
+// dot is a picture of one colour.
+func dot() []byte {
+	m := image.NewNRGBA(image.Rect(0, 0, 4, 3))
+	for i := range m.Pix {
+		m.Pix[i] = 0xff
+	}
+	m.Set(1, 1, color.Black)
+	var out bytes.Buffer
+	if err := png.Encode(&out, m); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+func formOf(t *testing.T, path string, files ...file) *http.Request {
+	t.Helper()
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	for _, f := range files {
+		part, err := form.CreateFormFile(f.field, f.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = part.Write(f.body)
+	}
+	if err := form.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("POST", path, &body)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	r.Header.Set("Accept", "*/*")
+	return r
+}
+
+func (s *site) do(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+func (s *site) get(path string) *httptest.ResponseRecorder {
+	return s.do(httptest.NewRequest("GET", path, nil))
+}

@@ -1,0 +1,130 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ocelli/ocelli"
+)
+
+// bars is how many labels a card shows.
+const bars = 5
+
+// workbench is the page to upload pictures, with a job on it or none.
+type workbench struct {
+	Job *jobView
+}
+
+// Blank is an empty card, from which scripts make theirs.
+func (workbench) Blank() card { return card{State: ocelli.ImageWaiting, Arc: "0 100"} }
+
+// BlankBar is an empty bar for them.
+func (workbench) BlankBar() ocelli.Label { return ocelli.Label{} }
+
+// fleetView is the page of the fleet.
+type fleetView struct {
+	ocelli.Status
+}
+
+// BlankWorker is an empty entry of the list of workers, from which scripts make theirs.
+func (fleetView) BlankWorker() ocelli.Worker { return ocelli.Worker{} }
+
+// jobView is a job as the page shows it.
+type jobView struct {
+	*ocelli.Job
+	Cards    []card
+	Headline string
+	Arc      string // of the ring that shows how much has ended, as a dash pattern over a length of 100
+}
+
+// card is one picture of a job.
+type card struct {
+	ID      ocelli.ImageID
+	Place   int // in the order of upload, from 1
+	Name    string
+	State   ocelli.ImageState
+	Label   string // the best label, or what happens instead
+	Score   float64
+	Arc     string
+	Kin     string // the parents of the best label
+	Bars    []ocelli.Label
+	Problem string // one sentence where the image failed
+	Kept    bool   // its bytes can be shown
+}
+
+func viewJob(job *ocelli.Job) *jobView {
+	ended := job.Done + job.Failed
+	v := &jobView{Job: job, Headline: headline(job), Arc: arc(float64(ended) / float64(max(job.Total, 1)))}
+	for i, image := range job.Images {
+		v.Cards = append(v.Cards, viewImage(i+1, image))
+	}
+	return v
+}
+
+func viewImage(place int, image ocelli.ImageStatus) card {
+	c := card{ID: image.ID, Place: place, Name: image.Name, State: image.State, Arc: "0 100", Kept: true}
+	switch {
+	case image.Error != nil:
+		c.Label, c.Problem, c.Kept = "not recognised", asSentence(image.Error.Message), kept(image.Error.Code)
+	case image.Result != nil && len(image.Result.Labels) > 0:
+		best := image.Result.Labels[0]
+		c.Label, c.Score, c.Arc = best.Name, best.Score, arc(best.Score)
+		c.Kin = strings.Join(best.Parents, " · ")
+		c.Bars = image.Result.Labels[:min(bars, len(image.Result.Labels))]
+	case image.State == ocelli.ImageRunning:
+		c.Label = "recognising …"
+	default:
+		c.Label = "queued"
+	}
+	return c
+}
+
+// kept reports whether the bytes of an image that failed with the code are still there and may be a picture.
+func kept(code ocelli.Code) bool {
+	switch code {
+	case ocelli.EmptyFile, ocelli.TooLarge, ocelli.UnsupportedType, ocelli.Cancelled:
+		return false
+	}
+	return true
+}
+
+// arc is a share of a circle whose length is 100, as a dash pattern.
+func arc(share float64) string { return fmt.Sprintf("%.1f 100", 100*min(max(share, 0), 1)) }
+
+func headline(job *ocelli.Job) string {
+	pictures := "pictures"
+	if job.Total == 1 {
+		pictures = "picture"
+	}
+	switch {
+	case job.State == ocelli.JobCancelled:
+		return fmt.Sprintf("Cancelled after %d of %d %s", job.Done, job.Total, pictures)
+	case !job.Finished():
+		return fmt.Sprintf("%d of %d %s recognised", job.Done, job.Total, pictures)
+	case job.Failed > 0:
+		return fmt.Sprintf("%d of %d %s recognised, %d not", job.Done, job.Total, pictures, job.Failed)
+	}
+	return fmt.Sprintf("%d %s recognised", job.Total, pictures)
+}
+
+func titleOf(job *ocelli.Job) string { return headline(job) }
+
+// refreshOf tells a browser without JavaScript when to look again: large pages less often.
+func refreshOf(job *ocelli.Job) *refresh {
+	seconds := 2
+	if job.Total > 100 {
+		seconds = 10
+	}
+	return &refresh{Seconds: seconds, URL: job.Links.Page}
+}
+
+// asSentence makes a message fit to stand alone.
+func asSentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	if !strings.HasSuffix(text, ".") {
+		text += "."
+	}
+	return string(unicode.ToUpper(first)) + text[size:]
+}

@@ -1,0 +1,98 @@
+// Package web is the face of the service for people: pages that work without JavaScript and do more with it,
+// and the answers that the first clients of such services expect from a form.
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/intake"
+	"github.com/ocelli/ocelli/internal/result"
+)
+
+// Config is what the pages stand on. All of it is needed.
+type Config struct {
+	Intake       *intake.Intake
+	Tracker      *result.Tracker
+	Blobs        blob.Store
+	Status       func(context.Context) ocelli.Status
+	RequestBytes int64 // of one request
+	Log          *slog.Logger
+}
+
+// web serves the pages. Its methods may be called from any number of goroutines.
+type web struct {
+	Config
+	assets *assets
+	pages  pages
+}
+
+// New returns a handler for every address that no other part of the service takes:
+//
+//	GET  /                       the page to upload pictures
+//	POST /, and any other path   a form with pictures; see [web.submit]
+//	GET  /jobs/{id}              the pictures of a job and what they show
+//	GET  /jobs/{id}/sorted.zip   the same pictures in a folder for each label
+//	GET  /fleet, /model          who works, and with which network
+//	GET  /assets/…               style sheet, scripts and drawings
+//
+// Browsers that send a form from another site are refused; programs, which name no origin, are not.
+func New(c Config) http.Handler {
+	a := loadAssets()
+	s := &web{Config: c, assets: a, pages: loadPages(a)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.home)
+	mux.HandleFunc("GET /jobs/{id}", s.job)
+	mux.HandleFunc("GET /jobs/{id}/sorted.zip", s.sorted)
+	mux.HandleFunc("GET /fleet", s.fleet)
+	mux.HandleFunc("GET /model", s.model)
+	mux.Handle("GET /assets/{version}/{file}", a)
+	mux.HandleFunc("GET /favicon.ico", a.favicon)
+	mux.HandleFunc("POST /", s.submit)
+	mux.HandleFunc("/", s.missing)
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+func (s *web) home(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, http.StatusOK, page{Name: "workbench", Body: workbench{}})
+}
+
+// job shows a job as it stands. The page survives reloads and restarts, since the tracker reads what was stored.
+func (s *web) job(w http.ResponseWriter, r *http.Request) {
+	job, err := s.Tracker.Job(r.Context(), ocelli.JobID(r.PathValue("id")))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.showJob(w, r, job)
+}
+
+func (s *web) showJob(w http.ResponseWriter, r *http.Request, job *ocelli.Job) {
+	p := page{Name: "workbench", Title: titleOf(job), Private: true, Body: workbench{Job: viewJob(job)}}
+	if !job.Finished() {
+		p.Refresh = refreshOf(job)
+	}
+	s.show(w, r, http.StatusOK, p)
+}
+
+func (s *web) fleet(w http.ResponseWriter, r *http.Request) {
+	p := page{Name: "fleet", Title: "Fleet", Body: fleetView{s.Status(r.Context())}}
+	p.Refresh = &refresh{Seconds: 5, URL: "/fleet"}
+	s.show(w, r, http.StatusOK, p)
+}
+
+func (s *web) model(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, http.StatusOK, page{Name: "model", Title: "Model", Body: s.Status(r.Context())})
+}
+
+func (s *web) missing(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		s.showError(w, r, http.StatusMethodNotAllowed, "This address shows pages and takes forms: use GET or POST, or the addresses under /v1 for programs.")
+		return
+	}
+	s.showError(w, r, http.StatusNotFound, "There is no page at this address: begin again at the start page.")
+}
