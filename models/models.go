@@ -4,7 +4,7 @@ package models
 
 import "embed"
 
-// Files are catalog.json, and as far as they are there NAME.onnx with NAME.json, and labels.
+// Files are catalog.json, the labels and, once it is trained, the default model: NAME.onnx with its card NAME.json.
 //
-//go:embed catalog.json
+//go:embed *.[jo][sn][on][nx] labels/*.json
 var Files embed.FS

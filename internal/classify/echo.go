@@ -43,7 +43,7 @@ func (Echo) Classify(ctx context.Context, images ...ocelli.Pixels) ([][]ocelli.L
 			return nil, err
 		}
 		var err error
-		if all[i], err = spec.Rank(echoScores(img), DefaultTopK); err != nil {
+		if all[i], err = spec.Rank(echoScores(img), DefaultTop); err != nil {
 			return nil, err
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/ocelli/ocelli"
 )
 
-// DefaultTopK is how many labels an image gets.
-const DefaultTopK = 5
+// DefaultTop is how many labels an image gets.
+const DefaultTop = 5
 
 // Rank returns the k best labels for the scores that the model gave one image, best first, with probabilities. Equal
 // scores stand in the order of the model. It fails where a score is not a number.

@@ -29,7 +29,7 @@ type Options struct {
 	Data    []byte         // the model itself, where it is no file; not kept
 	Card    *classify.Card // nil where there is none
 	Library string         // path of ONNX Runtime's shared library
-	TopK    int            // labels for each image; classify.DefaultTopK where 0
+	TopK    int            // labels for each image; classify.DefaultTop where 0
 	Log     *slog.Logger
 }
 
@@ -69,7 +69,7 @@ func open(o Options) (*Model, error) {
 	if err := load(o.Library); err != nil {
 		return nil, err
 	}
-	m := &Model{spec: spec, topK: cmp.Or(o.TopK, classify.DefaultTopK)}
+	m := &Model{spec: spec, topK: cmp.Or(o.TopK, classify.DefaultTop)}
 	m.identity = ocelli.Model{Name: strings.TrimSuffix(filepath.Base(o.Path), ".onnx"), SHA256: sum, Preprocessing: spec.Preprocessing()}
 	if o.Card != nil && o.Card.Name != "" {
 		m.identity.Name = o.Card.Name
