@@ -173,17 +173,21 @@ func (c *Crew) strike(now time.Time, alive map[string]Instance) {
 			continue
 		}
 		delete(c.ledger, name)
-		if !known {
+		what := name + " crashed"
+		switch {
+		case !known:
 			exit.How = "no reason is known"
+		case exit.How == "":
+			what = name + " ended by itself"
 		}
 		switch {
 		case !m.leaving.IsZero():
 			c.log.Info("worker ended", "worker", name, "id", m.ID, "took", now.Sub(m.leaving))
-		case known && exit.How == "" && m.proven(now):
+		case exit.How == "" && m.proven(now):
 			c.log.Info("worker ended by itself", "worker", name, "id", m.ID)
 		default:
 			c.log.Warn("worker crashed", "worker", name, "id", m.ID, "how", exit.String(), "holding", m.report.Holding)
-			c.backoff.note(now, m.round, name+" crashed", exit.String())
+			c.backoff.note(now, m.round, what, exit.String())
 		}
 	}
 }

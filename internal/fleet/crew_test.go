@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -161,6 +162,64 @@ func TestCrashLoopIsHeldBack(t *testing.T) {
 	})
 }
 
+func TestHealthyNeighbourDoesNotEndACrashLoop(t *testing.T) {
+	inWorld(t, 0, fleet.CrewConfig{}, func(t *testing.T, w *world) {
+		w.turns(15*time.Second, 1)
+		w.hand(w1).Leased(1)
+		w.hand(w1).Settled(1)
+		w.begin = func(context.Context, string) error { return errors.New("exit status 2") }
+		// At once, then after 1, 2, 4, 8, 16 and 32 s.
+		if n := len(w.turns(time.Minute, 2).Launched); n < 6 || n > 7 {
+			t.Errorf("%d launches in a minute, want 6 or 7", n)
+		}
+	})
+}
+
+func TestWorkersThatEndAtOnceAreHeldBack(t *testing.T) {
+	inWorld(t, 0, fleet.CrewConfig{}, func(t *testing.T, w *world) {
+		for range 2 {
+			w.turns(2*time.Second, 1)
+			w.hand(w1).end <- nil
+		}
+		_, change := w.turn(1)
+		want := "workers failed 2 times in 2s; the last: ocelli-worker-1 ended by itself (exit status 0); next start in 1s"
+		diff(t, "change", fleet.Change{Held: want}, change)
+	})
+}
+
+// TestExitThatIsToldEarly: List may name a worker a little longer than it lives.
+func TestExitThatIsToldEarly(t *testing.T) {
+	inWorld(t, 0, fleet.CrewConfig{}, func(t *testing.T, w *world) {
+		exits := make(chan fleet.Exit, 1)
+		w.crew = fleet.NewCrew(w.mem, w.roster, quiet, fleet.CrewConfig{Exits: exits})
+		for id := range 2 {
+			w.turns(2*time.Second, 1)
+			exits <- fleet.Exit{Name: w1, ID: strconv.Itoa(id + 1), How: "exit status 9", Said: "out of luck"}
+			w.turn(1)
+			w.crash(w1)
+		}
+		seen, _ := w.turn(1)
+		if !strings.Contains(seen.Trouble, "(exit status 9: out of luck)") {
+			t.Errorf("trouble: %s", seen.Trouble)
+		}
+	})
+}
+
+// TestWorkerThatWasToldToGoByAnother: somebody has sent it SIGTERM by hand.
+func TestWorkerThatWasToldToGoByAnother(t *testing.T) {
+	inWorld(t, 0, fleet.CrewConfig{}, func(t *testing.T, w *world) {
+		w.turns(2*time.Second, 1)
+		w.hand(w1).Leased(1)
+		if err := w.mem.Drain(t.Context(), w1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		_, change := w.turn(1)
+		diff(t, "change", fleet.Change{Launched: []string{w2}}, change)
+		diff(t, "states", map[string]fleet.State{w1: fleet.Draining, w2: fleet.Idle}, w.states())
+	})
+}
+
 func TestCrashesOfOneRoundCountOnce(t *testing.T) {
 	inWorld(t, 0, fleet.CrewConfig{}, func(t *testing.T, w *world) {
 		broken := true
@@ -284,7 +343,7 @@ func TestLauncherThatFails(t *testing.T) {
 
 // TestAnyFaults: whatever fails in whatever way, the crew gets to the size that is wanted, and never beyond it.
 func TestAnyFaults(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		inWorld(t, 300*time.Millisecond, fleet.CrewConfig{}, func(t *testing.T, w *world) {
 			rng := rand.New(rand.NewPCG(seed, 0))
 			want := 0

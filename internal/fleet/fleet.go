@@ -2,6 +2,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -55,14 +56,11 @@ type Exit struct {
 }
 
 func (e Exit) String() string {
-	switch {
-	case e.How == "":
-		return "it ended by itself"
-	case e.Said == "":
-		return e.How
-	default:
-		return e.How + ": " + e.Said
+	how := cmp.Or(e.How, "exit status 0")
+	if e.Said == "" {
+		return how
 	}
+	return how + ": " + e.Said
 }
 
 // CheckName says what is wrong with the name of a worker: names are made of 1 to 63 lower-case letters,

@@ -135,7 +135,7 @@ func (r *Reporter) measure() {
 }
 
 // Run publishes a report every second and soon after each change of state, until ctx ends; then it publishes that the
-// worker is gone. A report that cannot be published is not worth stopping for: the next one says more.
+// worker is gone: end it after the worker, not with it. A report that cannot be published is not worth stopping for: the next one says more.
 func (r *Reporter) Run(ctx context.Context) error {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()

@@ -3,7 +3,6 @@ package fleet_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -75,7 +74,7 @@ type hand struct {
 	deaf chan struct{} // closed: it does not listen to drain
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // inWorld runs a test with a crew whose workers take delay to start.
 func inWorld(t *testing.T, delay time.Duration, config fleet.CrewConfig, test func(t *testing.T, w *world)) {

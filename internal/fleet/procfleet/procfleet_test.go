@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -158,6 +159,28 @@ func TestExits(t *testing.T) {
 				t.Errorf("the exit is %+v, want how %q and said %q", e, tt.how, tt.said)
 			}
 		})
+	}
+}
+
+// TestCrewLearnsOfCrashes: what a worker said as it died is what the crew says is wrong.
+func TestCrewLearnsOfCrashes(t *testing.T) {
+	l, _ := open(t, config("crash"))
+	crew := fleet.NewCrew(l, fleet.NewRoster(nil), slog.New(slog.DiscardHandler), fleet.CrewConfig{Exits: l.Exits()})
+	var trouble string
+	eventually(t, "the crew to see trouble", func() bool {
+		seen, err := crew.Look(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := crew.Resize(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		trouble = seen.Trouble
+		return trouble != ""
+	})
+	const want = "ocelli-worker-1 crashed (exit status 3: cannot open model.onnx"
+	if !strings.Contains(trouble, want) || !strings.HasSuffix(trouble, "next start in 1s") {
+		t.Errorf("trouble: %s; want it to say %q", trouble, want)
 	}
 }
 
