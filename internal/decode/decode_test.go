@@ -173,7 +173,7 @@ func TestSixteenBitsAndInks(t *testing.T) {
 }
 
 func TestTruncatedFilesAreRefused(t *testing.T) {
-	for _, name := range []string{"plain.jpg", "progressive.jpg", "cmyk.jpg", "rgb.png", "rgb.gif", "lossy.webp", "lossless.webp", "rgb.bmp", "rgb.tif", "lzw.tif"} {
+	for _, name := range []string{"plain.jpg", "progressive.jpg", "cmyk.jpg", "rgb.png", "rgb.gif", "lossy.webp", "lossless.webp", "rgb.bmp", "rgb.tif", "lzw.tif", "plain.avif"} {
 		data := read(t, name)
 		for _, n := range []int{20, len(data) / 2, len(data) * 9 / 10} {
 			t.Run(fmt.Sprint(name, n), func(t *testing.T) {

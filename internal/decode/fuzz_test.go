@@ -18,7 +18,7 @@ func fuzzFormat(f *testing.F, patterns ...string) {
 			f.Add(read(f, filepath.Base(file)))
 		}
 	}
-	d := New(Limits{MaxPixels: 1e6, MaxBytes: 32 << 20, TotalBytes: 256 << 20})
+	d := New(Limits{MaxPixels: 1e6, MaxBytes: 64 << 20, TotalBytes: 256 << 20})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := d.Decode(context.Background(), data, 20)
 		if err != nil {
@@ -39,6 +39,7 @@ func FuzzGIF(f *testing.F)  { fuzzFormat(f, "*.gif") }
 func FuzzWebP(f *testing.F) { fuzzFormat(f, "*.webp") }
 func FuzzBMP(f *testing.F)  { fuzzFormat(f, "*.bmp") }
 func FuzzTIFF(f *testing.F) { fuzzFormat(f, "*.tif") }
+func FuzzAVIF(f *testing.F) { fuzzFormat(f, "*.avif") }
 
 func FuzzSniff(f *testing.F) {
 	f.Add([]byte("plain text"))

@@ -84,9 +84,9 @@ func rowsOf(m image.Image) rows {
 	case *image.Gray16:
 		r.row = grayRows(m.Pix, m.Stride, 2)
 	case *image.RGBA:
-		r.row = premultipliedRows(m.Pix, m.Stride, 1)
+		r.row = premultipliedRows(m.Pix, m.Stride, 1, 0)
 	case *image.RGBA64:
-		r.row = premultipliedRows(m.Pix, m.Stride, 2)
+		r.row = premultipliedRows(m.Pix, m.Stride, 2, 0)
 	case *image.NRGBA:
 		r.row = straightRows(m.Pix, m.Stride, 1)
 	case *image.NRGBA64:
@@ -104,7 +104,7 @@ func rowsOf(m image.Image) rows {
 	return r
 }
 
-// grayRows, and the next two, read channels of size bytes, the first of which counts.
+// grayRows, and the next two, read channels of size bytes, of which the first counts.
 func grayRows(pix []byte, stride, size int) func(dst []byte, y int) {
 	return func(dst []byte, y int) {
 		for src := pix[y*stride:]; len(dst) > 0; dst, src = dst[3:], src[size:] {
@@ -113,11 +113,12 @@ func grayRows(pix []byte, stride, size int) func(dst []byte, y int) {
 	}
 }
 
-func premultipliedRows(pix []byte, stride, size int) func(dst []byte, y int) {
+// premultipliedRows is told which byte of a channel counts: the first is 0.
+func premultipliedRows(pix []byte, stride, size, high int) func(dst []byte, y int) {
 	return func(dst []byte, y int) {
 		for src := pix[y*stride:]; len(dst) > 0; dst, src = dst[3:], src[4*size:] {
-			white := 255 - src[3*size]
-			dst[0], dst[1], dst[2] = plus(src[0], white), plus(src[size], white), plus(src[2*size], white)
+			white := 255 - src[3*size+high]
+			dst[0], dst[1], dst[2] = plus(src[high], white), plus(src[size+high], white), plus(src[2*size+high], white)
 		}
 	}
 }

@@ -88,4 +88,8 @@ save("rgba.tif", rgba)
 save("cmyk.tif", cmyk)
 save("cmyk-lzw.tif", cmyk, compression="tiff_lzw")
 save("plain.avif", rgb, quality=90)
-save("alpha.avif", rgba, quality=90)
+save("alpha.avif", rgba, quality=90, subsampling="4:4:4")
+for orientation in (2, 3, 4, 5, 6, 7, 8):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    save(f"orientation{orientation}.avif", rgb, quality=90, subsampling="4:4:4", exif=exif)
