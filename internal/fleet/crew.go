@@ -186,7 +186,7 @@ func (c *Crew) strike(now time.Time, alive map[string]Instance) {
 		case exit.How == "" && m.proven(now):
 			c.log.Info("worker ended by itself", "worker", name, "id", m.ID)
 		default:
-			c.log.Warn("worker crashed", "worker", name, "id", m.ID, "how", exit.String(), "holding", m.report.Holding)
+			c.log.Warn("worker lost", "worker", name, "id", m.ID, "how", exit.String(), "holding", m.report.Holding)
 			c.backoff.note(now, m.round, what, exit.String())
 		}
 	}

@@ -343,11 +343,11 @@ func TestLauncherThatFails(t *testing.T) {
 
 // TestAnyFaults: whatever fails in whatever way, the crew gets to the size that is wanted, and never beyond it.
 func TestAnyFaults(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range uint64(6) {
 		inWorld(t, 300*time.Millisecond, fleet.CrewConfig{}, func(t *testing.T, w *world) {
 			rng := rand.New(rand.NewPCG(seed, 0))
 			want := 0
-			for range 120 {
+			for range 80 {
 				if rng.IntN(5) == 0 {
 					want = rng.IntN(6)
 				}
@@ -364,7 +364,7 @@ func TestAnyFaults(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			w.faulty.Heal()
-			w.turns(3*time.Minute, 3)
+			w.turns(2*time.Minute, 3)
 			if seen := w.crew.Snapshot(); seen.Idle != 3 || len(seen.Workers) != 3 {
 				t.Errorf("seed %d: in the end the workers are %v, want 3 idle ones", seed, seen.Workers)
 			}

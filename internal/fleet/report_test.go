@@ -119,7 +119,7 @@ func TestReporterMeasuresBusyTimeAndRate(t *testing.T) {
 			}
 		}
 		check(12*time.Second, 2, 2.0/12)
-		for range 1000 { // five times the memory of the rate later only the new one counts
+		for range 1000 { // after five times the memory of the rate only the new one counts
 			r.Leased(1)
 			time.Sleep(150 * time.Millisecond)
 			r.Settled(1)
