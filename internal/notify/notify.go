@@ -10,12 +10,13 @@ import "context"
 // number of goroutines. A message reaches every subscriber of its topic at most once, in any process
 // that shares the bus; it may be lost, and is not kept for those who come later.
 type Bus interface {
-	// Publish sends body, at most 64 KiB, to the subscribers of topic. It does not wait for them; nil does
+	// Publish sends body, at most [MaxBody] bytes, to the subscribers of topic. It does not wait for them; nil does
 	// not mean that anyone heard.
 	Publish(ctx context.Context, topic string, body []byte) error
 
 	// Subscribe calls fn with each message of topic, one after another, from when Subscribe has returned until stop is
 	// called. fn must be quick: messages pile up to a bound behind a slow one and are dropped beyond it.
-	// fn is not called any more once stop has returned.
+	// fn is not called any more, and does not run any more, once stop has returned; so fn must not call stop
+	// itself. stop may be called again. ctx bounds the call of Subscribe, and not the subscription.
 	Subscribe(ctx context.Context, topic string, fn func(body []byte)) (stop func(), err error)
 }

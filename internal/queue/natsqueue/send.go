@@ -24,7 +24,7 @@ const (
 
 	// atomicFrom is from how many messages on one atomic batch is quicker than messages one by one: a
 	// server that syncs always syncs once for a batch.
-	atomicFrom = 8
+	atomicFrom = 20
 )
 
 // Codes of the JetStream API, from nats-server's errors.json.
