@@ -8,36 +8,43 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/ocelli/ocelli/internal/fleet"
+	"github.com/ocelli/ocelli/internal/notify"
 )
 
 // heard returns a reporter that runs, and a function that returns what it has published since the last call.
 func heard(t *testing.T) (*fleet.Reporter, func() []fleet.Report, context.CancelFunc) {
 	t.Helper()
-	b := &bus{}
+	b := notify.NewMem()
+	var mu sync.Mutex
 	var all []fleet.Report
-	_, err := b.Subscribe(t.Context(), fleet.Topic, func(body []byte) {
+	unsubscribe, err := b.Subscribe(t.Context(), fleet.Topic, func(body []byte) {
 		var r fleet.Report
 		if err := json.Unmarshal(body, &r); err != nil {
 			t.Errorf("a report cannot be read: %v", err)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		all = append(all, r)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(unsubscribe)
 	ctx, cancel := context.WithCancel(t.Context())
 	r := fleet.NewReporter(b, quiet, w1, "v1")
 	go r.Run(ctx)
 	return r, func() []fleet.Report {
 		synctest.Wait()
-		b.mu.Lock()
-		defer b.mu.Unlock()
+		mu.Lock()
+		defer mu.Unlock()
 		got := all
 		all = nil
 		return got
@@ -130,7 +137,7 @@ func TestReporterMeasuresBusyTimeAndRate(t *testing.T) {
 }
 
 // brokenBus fails.
-type brokenBus struct{ bus }
+type brokenBus struct{ notify.Bus }
 
 func (*brokenBus) Publish(context.Context, string, []byte) error { return errors.New("no connection") }
 
@@ -149,23 +156,26 @@ func TestReporterSaysOnceThatItCannotReport(t *testing.T) {
 	})
 }
 
-func inRoster(t *testing.T, test func(t *testing.T, r *fleet.Roster, say func(body string))) {
+func inRoster(t *testing.T, test func(t *testing.T, r *fleet.Roster, say func(bodies ...string))) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bus{}
+		b := notify.NewMem()
 		r := fleet.NewRoster(b)
 		go r.Run(t.Context())
 		synctest.Wait()
-		test(t, r, func(body string) {
-			if err := b.Publish(t.Context(), fleet.Topic, []byte(body)); err != nil {
-				t.Fatal(err)
+		test(t, r, func(bodies ...string) {
+			for _, body := range bodies {
+				if err := b.Publish(t.Context(), fleet.Topic, []byte(body)); err != nil {
+					t.Fatal(err)
+				}
 			}
+			synctest.Wait()
 		})
 	})
 }
 
 func TestRosterForgetsTheSilent(t *testing.T) {
-	inRoster(t, func(t *testing.T, r *fleet.Roster, say func(string)) {
+	inRoster(t, func(t *testing.T, r *fleet.Roster, say func(...string)) {
 		say(`{"name":"a","pid":1,"state":"idle"}`)
 		time.Sleep(4 * time.Second)
 		say(`{"name":"b","pid":2,"state":"busy","holding":3}`)
@@ -182,7 +192,7 @@ func TestRosterForgetsTheSilent(t *testing.T) {
 }
 
 func TestRosterDropsWhatIsNoReport(t *testing.T) {
-	inRoster(t, func(t *testing.T, r *fleet.Roster, say func(string)) {
+	inRoster(t, func(t *testing.T, r *fleet.Roster, say func(...string)) {
 		for _, body := range []string{
 			"", "null", "[]", "{", `{"name":"a"}`, `{"name":"a","state":"dancing"}`, `{"name":"../a","state":"idle"}`,
 			`{"name":"","state":"idle"}`, `{"name":"a","state":"idle","holding":-1}`, `{"name":"a","state":"idle","rate":-1}`,
@@ -197,9 +207,13 @@ func TestRosterDropsWhatIsNoReport(t *testing.T) {
 }
 
 func TestRosterIsBounded(t *testing.T) {
-	inRoster(t, func(t *testing.T, r *fleet.Roster, say func(string)) {
+	inRoster(t, func(t *testing.T, r *fleet.Roster, say func(...string)) {
+		var all []string
 		for i := range 20_010 {
-			say(fmt.Sprintf(`{"name":"w-%d","state":"idle"}`, i))
+			all = append(all, fmt.Sprintf(`{"name":"w-%d","state":"idle"}`, i))
+		}
+		for some := range slices.Chunk(all, 1000) { // no more than the bus keeps for a slow subscriber
+			say(some...)
 		}
 		if n := len(r.Reports()); n != 20_000 {
 			t.Errorf("%d workers are kept, want 20000", n)

@@ -11,50 +11,13 @@ import (
 
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/fleet/fleettest"
+	"github.com/ocelli/ocelli/internal/notify"
 )
-
-// bus is a notify.Bus that calls its subscribers before Publish returns.
-type bus struct {
-	mu   sync.Mutex
-	subs map[int]func([]byte)
-	next int
-}
-
-func (b *bus) Publish(_ context.Context, topic string, body []byte) error {
-	if topic != fleet.Topic {
-		return errors.New("published on " + topic)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, fn := range b.subs {
-		fn(body)
-	}
-	return nil
-}
-
-func (b *bus) Subscribe(_ context.Context, topic string, fn func([]byte)) (func(), error) {
-	if topic != fleet.Topic {
-		return nil, errors.New("subscribed to " + topic)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := b.next
-	b.next++
-	if b.subs == nil {
-		b.subs = map[int]func([]byte){}
-	}
-	b.subs[n] = fn
-	return func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.subs, n)
-	}, nil
-}
 
 // world is a crew with workers that report, in the virtual time of a synctest bubble.
 type world struct {
 	t      *testing.T
-	bus    *bus
+	bus    *notify.Mem
 	mem    *fleet.Mem
 	faulty *fleettest.Faulty
 	roster *fleet.Roster
@@ -80,7 +43,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func inWorld(t *testing.T, delay time.Duration, config fleet.CrewConfig, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, bus: &bus{}, hands: map[string]*hand{}}
+		w := &world{t: t, bus: notify.NewMem(), hands: map[string]*hand{}}
 		w.mem = fleet.NewMem(delay, w.work)
 		t.Cleanup(w.mem.Close)
 		w.faulty = fleettest.NewFaulty(w.mem)
