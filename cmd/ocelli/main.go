@@ -77,7 +77,7 @@ func newRootCommand() *cobra.Command {
 	root.PersistentFlags().String("config", "", "read settings from this TOML `FILE`")
 	root.AddCommand(
 		newUpCommand(), newServeCommand(), newWorkerCommand(), newClassifyCommand(),
-		newStatusCommand(), newCleanCommand(), newVersionCommand(),
+		newStatusCommand(), newCleanCommand(), newModelsCommand(), newVersionCommand(),
 	)
 	return root
 }

@@ -25,8 +25,9 @@ func (s *Spec) InputSize(img ocelli.Pixels) (width, height int) {
 	return width, height
 }
 
-// ShortSide is the size below which a picture should not be scaled while it is decoded; see [Classifier].
-func (s *Spec) ShortSide() int { return s.Resize }
+// ShortSide is the size below which a picture should not be scaled while it is decoded; see [Classifier]. It is twice what
+// the resize needs: a decoder scales in steps and with another filter, of which the network would see nothing then.
+func (s *Spec) ShortSide() int { return 2 * s.Resize }
 
 // window returns which part of the scaled picture the model sees.
 func (s *Spec) window(img ocelli.Pixels) window {

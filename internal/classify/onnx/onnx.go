@@ -55,82 +55,121 @@ func Open(o Options) (*Model, error) {
 }
 
 func open(o Options) (*Model, error) {
-	h, sum, err := inspect(o)
+	info, err := inspect(o)
 	if err != nil {
 		return nil, err
 	}
-	if c := o.Card; c != nil && c.SHA256 != "" && !strings.EqualFold(c.SHA256, sum) {
-		return nil, fmt.Errorf("its card is of another file: the card says SHA-256 %s, the file has %s", c.SHA256, sum)
-	}
-	spec, err := classify.NewSpec(o.Card, classify.Facts{Inputs: h.inputs, Outputs: h.outputs})
-	if err != nil {
-		return nil, err
+	if info.Problem != nil {
+		return nil, info.Problem
 	}
 	if err := load(o.Library); err != nil {
 		return nil, err
 	}
-	m := &Model{spec: spec, topK: cmp.Or(o.TopK, classify.DefaultTop)}
-	m.identity = ocelli.Model{Name: strings.TrimSuffix(filepath.Base(o.Path), ".onnx"), SHA256: sum, Preprocessing: spec.Preprocessing()}
-	if o.Card != nil && o.Card.Name != "" {
-		m.identity.Name = o.Card.Name
-	}
-	if m.session, err = newSession(o, spec, h); err != nil {
+	m := &Model{spec: info.Spec, identity: info.Identity(o), topK: cmp.Or(o.TopK, classify.DefaultTop)}
+	if m.session, err = newSession(o, info); err != nil {
 		return nil, err
 	}
-	if spec.Uint8 {
-		m.run = runner[uint8](spec, m.session)
+	if m.spec.Uint8 {
+		m.run = runner[uint8](m.spec, m.session)
 	} else {
-		m.run = runner[float32](spec, m.session)
+		m.run = runner[float32](m.spec, m.session)
 	}
-	if err := m.try(h); err != nil {
+	if err := m.try(info.Outputs); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
 
-// inspect reads the whole file once, for what it tells and for its SHA-256 in hexadecimal.
-func inspect(o Options) (*header, string, error) {
+// Info is what can be told of a model without running it.
+type Info struct {
+	classify.Facts
+	Producer  string
+	IRVersion int64
+	Opset     int64 // of the standard operators
+	Size      int64 // bytes
+	SHA256    string
+	Spec      *classify.Spec // nil where Problem is set
+	Problem   error          // why the model cannot be run with its card
+}
+
+// Identity returns what stands in every result of the model that was opened with o. Problem must be nil.
+func (i *Info) Identity(o Options) ocelli.Model {
+	name := strings.TrimSuffix(filepath.Base(o.Path), ".onnx")
+	if o.Card != nil && o.Card.Name != "" {
+		name = o.Card.Name
+	}
+	return ocelli.Model{Name: name, SHA256: i.SHA256, Preprocessing: i.Spec.Preprocessing()}
+}
+
+// Inspect reads a model without loading ONNX Runtime. The error tells that the file is no model at all.
+func Inspect(o Options) (*Info, error) {
+	info, err := inspect(o)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", o.Path, err)
+	}
+	return info, nil
+}
+
+// inspect reads the whole file once, for what it tells and for its SHA-256.
+func inspect(o Options) (*Info, error) {
 	var r io.Reader = bytes.NewReader(o.Data)
 	size := int64(len(o.Data))
 	if o.Data == nil {
 		f, err := os.Open(o.Path)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		defer f.Close()
-		info, err := f.Stat()
+		stat, err := f.Stat()
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		if !info.Mode().IsRegular() {
-			return nil, "", errors.New("it is not a file")
+		if !stat.Mode().IsRegular() {
+			return nil, errors.New("it is not a file")
 		}
-		r, size = f, info.Size()
+		r, size = f, stat.Size()
 	}
 	sum := sha256.New()
 	h, err := readHeader(io.TeeReader(r, sum), size)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	for _, name := range h.external {
+	info := &Info{
+		Facts:    classify.Facts{Inputs: h.inputs, Outputs: h.outputs},
+		Producer: h.producer, IRVersion: h.irVersion, Opset: h.opset, Size: size, SHA256: hex.EncodeToString(sum.Sum(nil)),
+	}
+	if info.Problem = checkExternal(o, h.external); info.Problem != nil {
+		return info, nil
+	}
+	if c := o.Card; c != nil && c.SHA256 != "" && !strings.EqualFold(c.SHA256, info.SHA256) {
+		info.Problem = fmt.Errorf("its card is of another file: the card says SHA-256 %s, the file has %s", c.SHA256, info.SHA256)
+		return info, nil
+	}
+	info.Spec, info.Problem = classify.NewSpec(o.Card, info.Facts)
+	return info, nil
+}
+
+// checkExternal makes sure that the further files with weights are there.
+func checkExternal(o Options, names []string) error {
+	for _, name := range names {
 		if !filepath.IsLocal(name) {
-			return nil, "", fmt.Errorf("it keeps weights in %q, outside its own folder: refused", name)
+			return fmt.Errorf("it keeps weights in %q, outside its own folder: refused", name)
 		}
 		if _, err := os.Stat(filepath.Join(filepath.Dir(o.Path), name)); err != nil || o.Data != nil {
-			return nil, "", fmt.Errorf("it keeps weights in a second file, %s, which is not beside it: fetch that too", name)
+			return fmt.Errorf("it keeps weights in a second file, %s, which is not beside it: fetch that too", name)
 		}
 	}
-	return h, hex.EncodeToString(sum.Sum(nil)), nil
+	return nil
 }
 
 // newSession has ONNX Runtime load and optimise the model.
-func newSession(o Options, spec *classify.Spec, h *header) (session, error) {
-	options, err := sessionOptions(spec.Width > 0)
+func newSession(o Options, info *Info) (session, error) {
+	options, err := sessionOptions(info.Spec.Width > 0)
 	if err != nil {
 		return nil, err
 	}
 	defer options.Destroy()
-	in, out := []string{spec.Input}, []string{spec.Output}
+	in, out := []string{info.Spec.Input}, []string{info.Spec.Output}
 	var s *ort.DynamicAdvancedSession
 	if o.Data != nil {
 		s, err = ort.NewDynamicAdvancedSessionWithONNXData(o.Data, in, out, options)
@@ -142,15 +181,15 @@ func newSession(o Options, spec *classify.Spec, h *header) (session, error) {
 	}
 	err = tidy(err)
 	if strings.Contains(err.Error(), "opset") || strings.Contains(err.Error(), "IR version") {
-		return nil, fmt.Errorf("it is too new for this ONNX Runtime (%s): export it with an older opset than %d, IR version %d (%w)", ort.GetVersion(), h.opset, h.irVersion, err)
+		return nil, fmt.Errorf("it is too new for this ONNX Runtime (%s): export it with an older opset than %d, IR version %d (%w)", ort.GetVersion(), info.Opset, info.IRVersion, err)
 	}
 	return nil, fmt.Errorf("ONNX Runtime refuses it: %w", err)
 }
 
 // try runs a black picture where the file does not tell how many scores it gives, so that a wrong model is met now and not
 // with the first image.
-func (m *Model) try(h *header) error {
-	for _, t := range h.outputs {
+func (m *Model) try(outputs []classify.Tensor) error {
+	for _, t := range outputs {
 		if width, _ := classify.ScoreWidth(t.Shape); t.Name == m.spec.Output && width > 0 {
 			return nil
 		}

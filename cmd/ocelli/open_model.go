@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/catalog"
+	"github.com/ocelli/ocelli/internal/classify"
+	"github.com/ocelli/ocelli/internal/classify/onnx"
+	"github.com/ocelli/ocelli/internal/ortlib"
+	"github.com/ocelli/ocelli/models"
+)
+
+// openClassifier loads the model for --model: the default one where it is empty.
+func openClassifier(model string) (classify.Classifier, error) {
+	m, err := openModel(model, "", classify.DefaultTop, slog.Default())
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// openModel loads a model with its card, or with the one at card where that is not empty. It gives each image its top best
+// labels.
+func openModel(model, card string, top int, log *slog.Logger) (*onnx.Model, error) {
+	o, err := modelOptions(model, card)
+	if err != nil {
+		return nil, err
+	}
+	if o.Library, err = ortlib.Find(""); err != nil {
+		return nil, err
+	}
+	o.TopK, o.Log = top, log
+	return onnx.Open(o)
+}
+
+// identify returns the identity of a model without loading it.
+func identify(_ context.Context, model string) (*ocelli.Model, error) {
+	o, err := modelOptions(model, "")
+	if err != nil {
+		return nil, err
+	}
+	info, err := onnx.Inspect(o)
+	if err != nil {
+		return nil, err
+	}
+	if info.Problem != nil {
+		return nil, fmt.Errorf("model %s: %w", o.Path, info.Problem)
+	}
+	identity := info.Identity(o)
+	return &identity, nil
+}
+
+// modelOptions finds the file and card that a user means by model: nothing for the default model, a file, or the name of one
+// of the catalog that was pulled.
+func modelOptions(model, card string) (onnx.Options, error) {
+	var o onnx.Options
+	var err error
+	switch {
+	case model == "":
+		o, err = defaultModel()
+	case isPath(model):
+		o.Path = model
+		o.Card, err = cardBeside(model)
+	default:
+		o.Path, err = pulledModel(model)
+		if err == nil {
+			o.Card, err = cardBeside(o.Path)
+		}
+	}
+	if err == nil && card != "" {
+		o.Card, err = classify.ReadCard(card)
+	}
+	return o, err
+}
+
+// isPath tells a file from the name of a model of the catalog.
+func isPath(model string) bool {
+	_, err := os.Stat(model)
+	return err == nil || strings.ContainsRune(model, os.PathSeparator) || strings.HasSuffix(model, ".onnx")
+}
+
+// defaultModel returns the model in the binary.
+func defaultModel() (onnx.Options, error) {
+	names, err := fs.Glob(models.Files, "*.onnx")
+	if err != nil || len(names) == 0 {
+		return onnx.Options{}, errors.New("this binary carries no model: name one with --model FILE.onnx, or with the name of one of `ocelli models list`")
+	}
+	o := onnx.Options{Path: names[0]}
+	if o.Data, err = fs.ReadFile(models.Files, names[0]); err != nil {
+		return o, err
+	}
+	text, err := fs.ReadFile(models.Files, strings.TrimSuffix(names[0], ".onnx")+".json")
+	if err != nil {
+		return o, fmt.Errorf("the default model has no card: %w", err)
+	}
+	if o.Card, err = classify.ParseCard(text); err != nil {
+		return o, fmt.Errorf("the card of the default model: %w", err)
+	}
+	return o, nil
+}
+
+// cardBeside returns the card FILE.json of the model FILE.onnx. Where there is none but the file is one of the catalog, its
+// card there serves. nil where there is neither.
+func cardBeside(model string) (*classify.Card, error) {
+	card, err := classify.ReadCard(strings.TrimSuffix(model, ".onnx") + ".json")
+	if !errors.Is(err, fs.ErrNotExist) {
+		return card, err
+	}
+	sum, _, err := catalog.Sum(model)
+	if err != nil {
+		return nil, nil // opening the model tells what is wrong
+	}
+	c, err := catalog.Load(models.Files)
+	if err != nil {
+		return nil, err
+	}
+	if e := c.BySHA256(sum); e != nil {
+		return &e.Card, nil
+	}
+	return nil, nil
+}
+
+// pulledModel returns where a model of the catalog lies.
+func pulledModel(name string) (string, error) {
+	c, err := catalog.Load(models.Files)
+	if err != nil {
+		return "", err
+	}
+	e, err := c.Find(name)
+	if err != nil {
+		return "", fmt.Errorf("there is no file %s, and %w", name, err)
+	}
+	dir, err := modelsFolder("")
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(e.Path(dir)); err != nil {
+		return "", fmt.Errorf("model %s: %w: run `ocelli models pull %s`", name, catalog.ErrNotPulled, name)
+	}
+	return e.Path(dir), nil
+}
+
+// modelsFolderEnv is the environment variable of the flag --models-dir, for the commands that do not have it.
+const modelsFolderEnv = "OCELLI_MODELS_DIR"
+
+// modelsFolder returns where models are pulled to: dir, what OCELLI_MODELS_DIR says, or the user's cache folder.
+func modelsFolder(dir string) (string, error) {
+	if dir != "" {
+		return dir, nil
+	}
+	if dir := os.Getenv(modelsFolderEnv); dir != "" {
+		return dir, nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("there is no folder to keep models in: set %s (%w)", modelsFolderEnv, err)
+	}
+	return filepath.Join(cache, "ocelli", "models"), nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
