@@ -32,7 +32,7 @@ func Decide(p Policy, s Seen) Decision {
 		next.Changed = s.Now
 	}
 	next.Want = want
-	d := Decision{Policy: p, Seen: s, Want: want, Reason: reason + v.notes, Outcome: v.outcome(want), Next: next}
+	d := Decision{Policy: p, Seen: v.s, Want: want, Reason: reason + v.notes, Outcome: v.outcome(want), Next: next}
 	if want > v.min {
 		o := v.outcome(want - 1)
 		d.Fewer = &o
@@ -56,8 +56,8 @@ func (v *view) need() (int, string) {
 	return v.byBreakeven()
 }
 
-// calm is the hysteresis. Workers are added at once; they go only when fewer have been enough for a while,
-// and never while they hold a lease or their time is already paid.
+// calm is the hysteresis. Workers are added at once; they go only when fewer have been enough for a while, and
+// not while their time is already paid. Who goes is not decided here: the fleet drains idle ones first.
 func (v *view) calm(need int, reason string, next *Memory) (int, string) {
 	staff := v.staff()
 	next.LowSince, next.LowPeak = time.Time{}, 0
@@ -74,7 +74,7 @@ func (v *view) calm(need int, reason string, next *Memory) (int, string) {
 
 	low, hold := v.s.Now.Sub(since).Seconds(), v.hold()
 	if low < hold {
-		return staff, reason + fmt.Sprintf("; %s stay until that has lasted %s", workers(staff), seconds(hold))
+		return staff, reason + fmt.Sprintf("; %s until fewer have been enough for %s", stay(staff), seconds(hold))
 	}
 	if peak == 0 && !v.surelyEmpty(*next) {
 		peak = 1
@@ -85,12 +85,12 @@ func (v *view) calm(need int, reason string, next *Memory) (int, string) {
 	}
 	if staff-peak < v.deadband(staff) {
 		next.LowSince, next.LowPeak = v.s.Now, need
-		return staff, reason + fmt.Sprintf("; to end so few is not worth a change while images keep arriving: %s stay", workers(staff))
+		return staff, reason + fmt.Sprintf("; to end so few is not worth a change while images keep arriving: %s", stay(staff))
+	}
+	if keep := v.keep(); keep > peak {
+		return min(keep, staff), reason + fmt.Sprintf("; %s, holding an image or paid for already", stay(min(keep, staff)))
 	}
 	next.LowSince, next.LowPeak = time.Time{}, 0
-	if keep := staff - v.removable(); keep > peak {
-		return keep, reason + fmt.Sprintf("; %s hold an image or are paid for and stay", workers(keep))
-	}
 	return peak, reason
 }
 
@@ -113,17 +113,24 @@ func (v *view) hold() float64 {
 	return max(v.p.Hold, v.lead90)
 }
 
-// deadband is the smallest number of workers worth ending while a stream flows.
+// deadband is the smallest number of workers worth ending: while a stream flows a tenth of them, and a fifth
+// of a small fleet, where chance weighs more.
 func (v *view) deadband(staff int) int {
 	if v.arrival == 0 {
 		return 1
 	}
-	return max(1, staff*15/100)
+	return max((staff+9)/10, min(3, (staff+4)/5))
 }
 
-// removable counts the workers that can go without loss: those still starting, and the idle ones whose
-// paid time is nearly over.
-func (v *view) removable() int { return v.staff() - v.busy - min(v.idle, max(0, v.s.Prepaid)) }
+// keep counts the workers that stay although fewer would do: those whose time is paid and, when nothing
+// arrives, those that hold an image. In a stream some always do, and are drained.
+func (v *view) keep() int {
+	keep := min(v.idle, max(0, v.s.Prepaid))
+	if v.arrival == 0 {
+		keep += v.busy
+	}
+	return keep
+}
 
 // remember counts how often the queue was seen empty.
 func (v *view) remember() Memory {

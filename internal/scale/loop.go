@@ -133,7 +133,7 @@ func (l *Loop) seen(snapshot fleet.Snapshot, stats queue.Stats) Seen {
 		Now: now, Ready: stats.Ready, Leased: stats.Leased, Oldest: stats.Oldest.Seconds(), Exact: stats.Exact,
 		Arrived: arrived, Arrival: l.arrivals.PerSecond(),
 		Rate:    snapshot.Rate,
-		Startup: Startup{P50: snapshot.StartUp.Seconds(), P90: snapshot.StartUp.Seconds()},
+		Startup: Startup{P50: snapshot.StartUp.Seconds(), P90: snapshot.StartUp90.Seconds()},
 		Busy:    snapshot.Busy, Idle: snapshot.Idle,
 		Last: last,
 	}

@@ -62,9 +62,9 @@ func (t *StartupTimes) Startup() Startup { return t.seen }
 // are no stream, however large their average, and nobody should be started for the next thousand. The zero
 // value is ready to use.
 //
-// The last 30 s are cut into ten slots and the rate is the mean of the four slots in the middle by size. So a
-// batch that takes less than 6 s to arrive leaves no trace, and a stream that began is known in full after
-// 21 s; until then it is seen as backlog.
+// The last 20 s are cut into ten slots and the rate is the mean of the four slots in the middle by size. So a
+// batch that takes less than 4 s to arrive leaves no trace, and a stream that began is known in full after
+// 14 s; until then it is seen as backlog.
 type Arrivals struct {
 	counts [arrivalSlots]float64
 	slot   int64 // number of the newest slot, counted from the epoch
@@ -74,7 +74,7 @@ type Arrivals struct {
 
 const (
 	arrivalSlots = 10
-	slotLength   = 3 * time.Second
+	slotLength   = 2 * time.Second
 	slotsLeftOut = 3 // at each end of the order
 )
 

@@ -9,7 +9,7 @@ import (
 
 func (v *view) nothingWaits() string {
 	if v.s.Leased > 0 {
-		return fmt.Sprintf("nothing waits, and no worker alive holds the %s still leased: they come back when their leases pass", images(float64(v.s.Leased)))
+		return fmt.Sprintf("nothing waits, and no worker alive holds the %s still leased: they come back when their leases pass", count(v.s.Leased, "image", "images"))
 	}
 	return "nothing waits and nothing arrives: 0 workers"
 }
@@ -18,23 +18,41 @@ func (v *view) nothingWaits() string {
 func (v *view) enoughReason(need int, gone float64) string {
 	hands := v.hands()
 	switch {
-	case v.work == 0:
-		return fmt.Sprintf("nothing waits and %s images arrive each second: %s", num(v.arrival), workers(need))
 	case v.arrival > 0:
-		return fmt.Sprintf("%s, %s more arrive each second and %s at %s img/s keep up; another would arrive after %s, when the backlog is gone: %s",
-			wait(v.work), num(v.arrival), workers(hands), num(v.rate), seconds(v.lead), workers(need))
+		return fmt.Sprintf("%s; %s images arrive each second, the work of %s: %s", v.waits(), num(v.arrival), v.load(), wouldDo(need, hands))
 	case need < hands:
-		return fmt.Sprintf("%s: %s would do", wait(v.work), workers(need))
+		return fmt.Sprintf("%s: %s", v.waits(), wouldDo(need, hands))
 	}
 	return fmt.Sprintf("%s; %s at %s img/s %s in %s and %s would arrive after %s, when the work is done: %s",
-		wait(v.work), workers(hands), num(v.rate), verb(hands, "finish"), seconds(gone), ordinal(hands+1), seconds(v.lead), workers(need))
+		v.waits(), workers(hands), num(v.rate), verb(hands, "finish"), seconds(gone), ordinal(hands+1), seconds(v.lead), workers(need))
+}
+
+// load tells how many workers the stream keeps busy.
+func (v *view) load() string {
+	return fmt.Sprintf("%s workers at %s img/s", num(v.arrival/v.rate), num(v.rate))
+}
+
+// waits tells how many images there are.
+func (v *view) waits() string {
+	ready, leased := v.s.Ready, int64(0)
+	if v.busy > 0 {
+		leased = v.s.Leased
+	}
+	switch {
+	case ready == 0 && leased == 0:
+		return "nothing waits"
+	case leased == 0:
+		return count(ready, "image waits", "images wait")
+	case ready == 0:
+		return "nothing waits, " + count(leased, "image is in work", "images are in work")
+	}
+	return count(ready, "image waits", "images wait") + ", " + count(leased, "is in work", "are in work")
 }
 
 // streamReason explains how many workers a steady stream needs.
 func (v *view) streamReason(n int) string {
-	load := v.arrival / v.rate
-	return fmt.Sprintf("%s images arrive each second, the work of %s workers at %s img/s; %s keep waiting short and one more would save less waiting than it costs: %s",
-		num(v.arrival), num(load), num(v.rate), workers(n), workers(n))
+	return fmt.Sprintf("%s; %s images arrive each second, the work of %s, and one more than %d would cost more than the waiting that it saves: %s",
+		v.waits(), num(v.arrival), v.load(), n, workers(n))
 }
 
 // backlogReason explains how many workers the backlog is worth.
@@ -42,7 +60,7 @@ func (v *view) backlogReason(n int, left float64) string {
 	staff := v.staff() - v.lost
 	drain := func(n int) float64 { return left / (float64(n)*v.rate - v.arrival) }
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s", wait(v.work))
+	b.WriteString(v.waits())
 	if v.arrival > 0 {
 		fmt.Fprintf(&b, " and %s more arrive each second", num(v.arrival))
 	}
@@ -101,25 +119,20 @@ func num(x float64) string {
 	return strconv.FormatFloat(x, 'g', 3, 64)
 }
 
-func images(n float64) string {
-	if n = math.Ceil(n); n == 1 {
-		return "1 image"
-	}
-	return fmt.Sprintf("%.0f images", n)
-}
-
-func wait(n float64) string {
-	if n = math.Ceil(n); n == 1 {
-		return "1 image waits"
-	}
-	return fmt.Sprintf("%.0f images wait", n)
-}
-
-func workers(n int) string {
+func count(n int64, one, many string) string {
 	if n == 1 {
-		return "1 worker"
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d workers", n)
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func workers(n int) string { return count(int64(n), "worker", "workers") }
+
+func wouldDo(need, hands int) string {
+	if need < hands {
+		return workers(need) + " would do"
+	}
+	return workers(need)
 }
 
 func verb(n int, word string) string {
@@ -142,3 +155,5 @@ func ordinal(n int) string {
 	}
 	return "one more"
 }
+
+func stay(n int) string { return count(int64(n), "worker stays", "workers stay") }

@@ -95,7 +95,7 @@ func (p Policy) Validate() error {
 }
 
 // Seen is what is known at the moment of a decision. Any number in it may be wrong or missing: Decide takes
-// what is not possible (negative, NaN, infinite) as not known.
+// what is not possible (negative, NaN, infinite) as not known, and so shows it in [Decision.Seen].
 type Seen struct {
 	Now     time.Time `json:"now"`
 	Counted time.Time `json:"counted,omitzero"` // when the queue was counted; zero is now
@@ -174,7 +174,7 @@ type Outcome struct {
 func (s Seen) staff() int {
 	n := s.Busy + s.Idle
 	for _, c := range s.Starting {
-		n += c.Count
+		n += max(0, c.Count)
 	}
 	return n
 }

@@ -33,6 +33,9 @@ type arrival struct {
 	after float64
 }
 
+// mostImages bounds the counts that are believed, so that their sums stay numbers.
+const mostImages = 1 << 50
+
 // A worker is given up when it has been on its way for so many times the start-up time, and for so long.
 const (
 	lostAfter    = 4.0
@@ -45,24 +48,28 @@ func look(p Policy, s Seen) *view {
 	v.max = max(0, p.Max)
 	v.min = min(max(0, p.Min), v.max)
 	var wrong []string
-	count := func(name string, n *int64) {
-		if *n < 0 {
-			wrong = append(wrong, name)
-			*n = 0
+	for _, c := range []struct {
+		name string
+		n    *int64
+	}{{"ready", &v.s.Ready}, {"leased", &v.s.Leased}} {
+		if *c.n < 0 {
+			wrong = append(wrong, c.name)
 		}
+		*c.n = min(max(0, *c.n), mostImages)
 	}
-	count("ready", &v.s.Ready)
-	count("leased", &v.s.Leased)
-	v.busy, v.idle = max(0, s.Busy), max(0, s.Idle)
-	v.rate = firstPositive(s.Rate, p.Rate, 1)
-	v.lead = firstPositive(s.Startup.P50, p.Startup, 0)
-	v.lead90 = max(v.lead, firstPositive(s.Startup.P90, 1.2*v.lead))
-	if positive(s.Arrival) {
-		v.arrival = s.Arrival
+	for _, x := range []*float64{&v.s.Oldest, &v.s.Arrival, &v.s.Rate, &v.s.Startup.P50, &v.s.Startup.P90, &v.s.Stretch} {
+		if !(*x >= 0) || math.IsInf(*x, 1) {
+			*x = 0
+		}
 	}
 	if math.IsNaN(s.Rate) || s.Rate < 0 {
 		wrong = append(wrong, "rate")
 	}
+	v.s.Busy, v.s.Idle = max(0, s.Busy), max(0, s.Idle)
+	v.busy, v.idle, v.arrival = v.s.Busy, v.s.Idle, v.s.Arrival
+	v.rate = firstPositive(s.Rate, p.Rate, 1)
+	v.lead = firstPositive(s.Startup.P50, p.Startup, 0)
+	v.lead90 = max(v.lead, firstPositive(s.Startup.P90, 1.2*v.lead))
 	v.work = float64(v.s.Ready)
 	if v.busy > 0 { // what nobody alive holds is no work until it comes back as ready
 		v.work += float64(v.s.Leased)
