@@ -90,7 +90,11 @@ func up(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	s.log = log
 	s.cmd = exec.Command(binary, s.args...)
-	s.cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.MkAbs("."), "OCELLI_ONNXRUNTIME=" + ts.Getenv("OCELLI_ONNXRUNTIME")}
+	for _, name := range []string{"PATH", "HOME", "OCELLI_ONNXRUNTIME", "OCELLI_MODEL"} {
+		if value := ts.Getenv(name); value != "" {
+			s.cmd.Env = append(s.cmd.Env, name+"="+value)
+		}
+	}
 	s.cmd.Stderr = log
 	out, err := s.cmd.StdoutPipe()
 	ts.Check(err)
@@ -322,4 +326,13 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("%s exited with %d, want %s", strings.Join(args[1:], " "), code, args[0])
 	}
+}
+
+// big BYTES FILE makes a JPEG followed by zeros, of so many bytes.
+func big(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	data := make([]byte, n)
+	copy(data, "\xff\xd8\xff\xe0")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o644))
 }

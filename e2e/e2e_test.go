@@ -47,6 +47,7 @@ func TestStories(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("OCELLI_ONNXRUNTIME", library)
+			env.Setenv("OCELLI_MODEL", os.Getenv("OCELLI_MODEL")) // the stories hold for any model
 			env.Values[serviceKey] = &service{}
 			return nil
 		},
@@ -61,6 +62,7 @@ func TestStories(t *testing.T) {
 			"finished": finished,
 			"workers":  workers,
 			"exits":    exits,
+			"big":      big,
 		},
 	})
 }

@@ -62,7 +62,7 @@ func openToClean(ctx context.Context, data string, at urls, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	b, err := openEmbedded(ctx, broker, data, lease, log)
+	b, err := openEmbedded(ctx, broker, data, lease)
 	if err != nil {
 		broker.Shutdown()
 		return nil, err

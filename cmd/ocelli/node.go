@@ -90,7 +90,9 @@ func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.R
 		Status: n.status, Ready: api.Readiness(n.checkQueue), RequestBytes: int64(s.maxRequest), Log: log,
 	}).Register(mux)
 	mux.Handle("GET /metrics", n.metrics.Handler())
-	web.New(web.Config{Intake: in, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log}).Register(mux)
+	mux.Handle("/", web.New(web.Config{
+		Intake: in, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, RequestBytes: int64(s.maxRequest), Log: log,
+	}))
 	n.handler = mux
 	return n
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -45,13 +44,13 @@ func (b *backends) close() {
 }
 
 // openEmbedded opens the backends of `ocelli up`: the broker of this process and files below the data folder.
-func openEmbedded(ctx context.Context, broker *natsembed.Server, data string, lease time.Duration, log *slog.Logger) (*backends, error) {
+func openEmbedded(ctx context.Context, broker *natsembed.Server, data string, lease time.Duration) (*backends, error) {
 	nc, err := broker.Connect()
 	if err != nil {
 		return nil, err
 	}
 	b := &backends{closers: []func(){nc.Close}}
-	if err := errors.Join(b.openNATS(ctx, nc, natsqueue.Config{Name: streamName, Lease: lease}, log), b.openFiles(data)); err != nil {
+	if err := errors.Join(b.openNATS(ctx, nc, natsqueue.Config{Name: streamName, Lease: lease}), b.openFiles(data)); err != nil {
 		b.close()
 		return nil, err
 	}
@@ -85,20 +84,24 @@ func (b *backends) openQueue(ctx context.Context, text string, lease time.Durati
 	if err != nil {
 		return usageError{fmt.Errorf("--queue=%s: %w", text, err)}
 	}
-	nc, err := natsnotify.Connect(ctx, "nats://"+u.Host, os.Getenv(natsTokenEnv), name, log)
+	nc, err := connectNATS(u.Host, name, log)
 	if err != nil {
 		return err
 	}
 	b.closers = append(b.closers, nc.Close)
-	return b.openNATS(ctx, nc, cfg, log)
+	return b.openNATS(ctx, nc, cfg)
 }
 
-func (b *backends) openNATS(ctx context.Context, nc *nats.Conn, cfg natsqueue.Config, log *slog.Logger) error {
+func (b *backends) openNATS(ctx context.Context, nc *nats.Conn, cfg natsqueue.Config) error {
 	q, err := natsqueue.Open(ctx, nc, cfg)
 	if err != nil {
 		return err
 	}
-	b.queue, b.purge, b.bus = q, q.Purge, natsnotify.New(nc, log)
+	bus, err := natsnotify.New(nc, cfg.Name)
+	if err != nil {
+		return err
+	}
+	b.queue, b.purge, b.bus = q, q.Purge, bus
 	return nil
 }
 

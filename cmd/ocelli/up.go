@@ -108,7 +108,7 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 		return err
 	}
 	defer broker.Shutdown()
-	b, err := openEmbedded(ctx, broker, data, s.shared.lease, log)
+	b, err := openEmbedded(ctx, broker, data, s.shared.lease)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 		return err
 	}
 	roster := fleet.NewRoster(b.bus)
-	crew := fleet.NewCrew(launcher, roster, log, fleet.CrewConfig{StartUp: 500 * time.Millisecond, Exits: launcher.Exits()})
+	crew := fleet.NewCrew(launcher, roster, log, fleet.CrewConfig{Exits: launcher.Exits()})
 
 	n := newNode(s.shared, s.node, b, roster, model, log)
 	loop := scale.NewLoop(s.scaling(), b.queue, crew, n.accepted.Load, nil, log)
@@ -150,12 +150,8 @@ func newProcessLauncher(s upSettings, at urls, token string) (*procfleet.Launche
 	if err != nil {
 		return nil, fmt.Errorf("finding the program to start workers with: %w", err)
 	}
-	args, err := workerArgs(s.shared, s.worker, at)
-	if err != nil {
-		return nil, err
-	}
 	return procfleet.New(procfleet.Config{
-		Command: append([]string{self}, args...),
+		Command: append([]string{self}, workerArgs(s.shared, s.worker, at)...),
 		Env:     []string{natsTokenEnv + "=" + token},
 		Output:  os.Stderr,
 		Grace:   shutdownTime,

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,20 +45,16 @@ func (s *workerSettings) problems() []error {
 }
 
 // workerArgs are the arguments with which this binary runs as a worker with these settings.
-func workerArgs(shared sharedSettings, s workerSettings, at urls) ([]string, error) {
+func workerArgs(shared sharedSettings, s workerSettings, at urls) []string {
 	args := []string{
 		"worker", "--queue=" + at.queue, "--blobs=" + at.blobs,
 		"--lease=" + shared.lease.String(), "--max-image=" + shared.maxImage.String(), "--log-level=" + shared.logLevel,
 		fmt.Sprintf("--concurrency=%d", s.concurrency), fmt.Sprintf("--max-attempts=%d", s.maxAttempts),
 	}
 	if s.model != "" {
-		model, err := filepath.Abs(s.model)
-		if err != nil {
-			return nil, err
-		}
-		args = append(args, "--model="+model)
+		args = append(args, "--model="+s.model)
 	}
-	return args, nil
+	return args
 }
 
 func newWorkerCommand() *cobra.Command {

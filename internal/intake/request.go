@@ -1,12 +1,14 @@
 package intake
 
 import (
+	"bufio"
 	"io"
 	"iter"
 	"mime"
 	"net/http"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/decode"
 )
 
 // maxFields bounds the parts of a form that are no files.
@@ -15,17 +17,20 @@ const maxFields = 1000
 // Uploads returns the files of a request as a stream: of a multipart form, under whatever field names, or the body itself as
 // one file. An error of the sequence is an [ocelli.Error] that says what is wrong with the request.
 func Uploads(r *http.Request) iter.Seq2[Upload, error] {
-	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	mediaType, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
-	case err == nil && mediaType == "multipart/form-data" && params["boundary"] == "":
+	case mediaType == "multipart/form-data" && params["boundary"] == "":
 		return fail(ocelli.Errorf(ocelli.BadRequest, "the form has no boundary in its Content-Type: let your HTTP library set that header"))
 	case mediaType == "multipart/form-data":
 		return form(r)
-	case mediaType == "application/x-www-form-urlencoded":
-		return fail(ocelli.Errorf(ocelli.NoImages, "the form holds no files: send it as multipart/form-data"))
+	}
+	body := bufio.NewReader(r.Body)
+	// curl --data-binary calls everything a form of this type, also an image.
+	if head, _ := body.Peek(sniffBytes); mediaType == "application/x-www-form-urlencoded" && decode.Sniff(head) == "" {
+		return fail(ocelli.Errorf(ocelli.NoImages, "the form holds no file: send it as multipart/form-data"))
 	}
 	return func(yield func(Upload, error) bool) {
-		yield(Upload{Name: r.URL.Query().Get("name"), Body: r.Body}, nil)
+		yield(Upload{Name: r.URL.Query().Get("name"), Body: body}, nil)
 	}
 }
 
