@@ -3,36 +3,42 @@ package natsembed
 import (
 	"fmt"
 	"log/slog"
-	"sync"
+	"strings"
 )
 
-// serverLog passes the server's log lines on. The server's own logger ends the process after a fatal line;
-// this one remembers it, for Start to return.
+// writeFailed is in the line that the server logs when it could not write to a stream or a consumer
+// (setWriteErrLocked in its stream.go and consumer.go). From then on it answers nobody who writes there,
+// also when there is space again.
+const writeFailed = "critical write error"
+
+// serverLog passes the server's log lines on, and picks out those after which it is of no more use. The
+// server's own logger ends the process after a fatal line.
 type serverLog struct {
-	log *slog.Logger
-
-	mu    sync.Mutex
-	fatal string
+	log    *slog.Logger
+	failed chan string // of size 1: the first such line
 }
 
-func (l *serverLog) firstFatal() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.fatal
+func newServerLog(log *slog.Logger) *serverLog {
+	return &serverLog{log: log, failed: make(chan string, 1)}
 }
 
-// Fatalf is called by the server when it cannot start.
-func (l *serverLog) Fatalf(format string, v ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.fatal == "" {
-		l.fatal = fmt.Sprintf(format, v...)
+func (l *serverLog) fail(line string) {
+	select {
+	case l.failed <- line:
+	default:
 	}
 }
 
+// Fatalf is called by the server when it cannot start.
+func (l *serverLog) Fatalf(format string, v ...any) { l.fail(fmt.Sprintf(format, v...)) }
+
 // Errorf is called by the server.
 func (l *serverLog) Errorf(format string, v ...any) {
-	l.log.Error("nats: " + fmt.Sprintf(format, v...))
+	line := fmt.Sprintf(format, v...)
+	l.log.Error("nats: " + line)
+	if strings.Contains(line, writeFailed) {
+		l.fail(line)
+	}
 }
 
 // Warnf is called by the server.

@@ -47,6 +47,7 @@ type Server struct {
 	server *server.Server
 	token  string
 	lock   *os.File
+	log    *serverLog
 }
 
 // Start starts a server and returns when it takes connections, which is after it has read its store: about
@@ -64,7 +65,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{token: cfg.Token, lock: lock}
+	s := &Server{token: cfg.Token, lock: lock, log: newServerLog(cfg.Logger)}
 	if err := s.start(ctx, cfg, host, port); err != nil {
 		s.Shutdown()
 		return nil, err
@@ -89,16 +90,17 @@ func (s *Server) start(ctx context.Context, cfg Config, host string, port int) e
 	if err != nil {
 		return fmt.Errorf("start the message server: %w", err)
 	}
-	log := &serverLog{log: cfg.Logger}
-	srv.SetLoggerV2(log, false, false, false)
+	srv.SetLoggerV2(s.log, false, false, false)
 	s.server = srv
 
 	srv.Start() // which reads the store, and cannot be told to stop
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("start the message server: %w", err)
 	}
-	if msg := log.firstFatal(); msg != "" {
-		return fmt.Errorf("start the message server in %s: %s", cfg.Dir, msg)
+	select {
+	case line := <-s.log.failed:
+		return fmt.Errorf("start the message server in %s: %s", cfg.Dir, line)
+	default:
 	}
 	if !srv.ReadyForConnections(readyTimeout) {
 		return fmt.Errorf("start the message server in %s: it took no connections within %v", cfg.Dir, readyTimeout)
@@ -145,6 +147,17 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 		return nil, fmt.Errorf("connect to the message server in this process: %w", err)
 	}
 	return nc, nil
+}
+
+// Watch blocks until ctx ends, when it returns nil, or until the server can no more write to its disk. It
+// takes no messages after that, until it is started again; what it has accepted is safe.
+func (s *Server) Watch(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case line := <-s.log.failed:
+		return fmt.Errorf("the queue can no more be written: %s; free space on its disk and start again, nothing that was accepted is lost", line)
+	}
 }
 
 // Shutdown closes all connections, writes what is open and returns when the store may be used by another

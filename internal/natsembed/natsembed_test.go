@@ -166,3 +166,20 @@ func TestFolderIsFreeAfterAFailedStart(t *testing.T) {
 	}
 	start(t, Config{Dir: dir})
 }
+
+// What a full disk looks like was seen on a small tmpfs: this line, and no answers after it.
+func TestWatchTellsOfADiskThatTakesNoMore(t *testing.T) {
+	s := start(t, Config{})
+	s.log.Errorf("JetStream failed to store a msg on stream '%s': %s", "S", "some other reason")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Watch(ctx); err != nil {
+		t.Errorf("a server that is well: %v", err)
+	}
+	for range 2 {
+		s.log.Errorf("JetStream stream '%s' critical write error: %s", "S", "no space left on device")
+	}
+	if err := s.Watch(t.Context()); err == nil || !strings.Contains(err.Error(), "no space left on device; free space") {
+		t.Errorf("a full disk: %v", err)
+	}
+}

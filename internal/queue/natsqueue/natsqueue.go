@@ -261,7 +261,7 @@ func (q *Queue) explain(ctx context.Context, err error) error {
 	case errors.Is(err, nats.ErrNoResponders):
 		return errors.New("the message server has no such queue, or its JetStream is switched off or out of space")
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the message server gave no answer within %v", answerTimeout)
+		return fmt.Errorf("the message server gave no answer within %v; its log says why, a full disk for one", answerTimeout)
 	}
 	return err
 }
