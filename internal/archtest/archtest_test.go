@@ -20,7 +20,7 @@ const module = "github.com/ocelli/ocelli"
 var layers = [][]string{
 	{""},
 	{"models", "internal/durable", "internal/blob", "internal/queue", "internal/notify", "internal/decode"},
-	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/telemetry", "internal/catalog", "client"},
+	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/natsconn", "internal/telemetry", "internal/catalog", "client"},
 	{"internal/intake", "internal/work", "internal/scale", "internal/eval"},
 	{"internal/api", "internal/web", "internal/rekognition", "internal/sim"},
 	{"cmd/ocelli"},
