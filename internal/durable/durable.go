@@ -22,7 +22,6 @@
 package durable
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -33,6 +32,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -143,7 +143,11 @@ func (t *Tree) Put(ctx context.Context, name string, r io.Reader) (int64, error)
 	if err := check(name); err != nil {
 		return 0, err
 	}
-	temp, n, err := t.write(ctx, r)
+	var n int64
+	temp, err := t.write(func(f *os.File) (err error) {
+		n, err = copyAll(ctx, f, r)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -163,7 +167,13 @@ func (t *Tree) Create(ctx context.Context, name string, body []byte) (bool, erro
 	if err := check(name); err != nil {
 		return false, err
 	}
-	temp, _, err := t.write(ctx, bytes.NewReader(body))
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	temp, err := t.write(func(f *os.File) error {
+		_, err := f.Write(body)
+		return err
+	})
 	if err != nil {
 		return false, err
 	}
@@ -200,13 +210,13 @@ func check(name string) error {
 	return nil
 }
 
-// write copies r to a new temporary file, makes that durable and returns its name and the number of bytes.
-func (t *Tree) write(ctx context.Context, r io.Reader) (name string, n int64, err error) {
+// write makes a temporary file that fill has filled, and that is durable, and returns its name.
+func (t *Tree) write(fill func(*os.File) error) (name string, err error) {
 	f, name, err := t.temp.create()
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
-	n, err = io.Copy(f, &source{ctx, r})
+	err = fill(f)
 	if err == nil {
 		err = t.sys.Sync(f)
 	}
@@ -215,9 +225,20 @@ func (t *Tree) write(ctx context.Context, r io.Reader) (name string, n int64, er
 	}
 	if err != nil {
 		t.sys.Unlink(t.temp.dir, name)
-		return "", 0, err
+		return "", err
 	}
-	return name, n, nil
+	return name, nil
+}
+
+// buffers hold what is on its way from a reader to a file. Most images fit in one, and so are written by one call.
+var buffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
+
+// copyAll copies r to f, until ctx ends.
+func copyAll(ctx context.Context, f *os.File, r io.Reader) (int64, error) {
+	buffer := buffers.Get().(*[128 << 10]byte)
+	defer buffers.Put(buffer)
+	// Of the file only its Write is shown, since its ReadFrom would use a buffer of its own.
+	return io.CopyBuffer(struct{ io.Writer }{f}, &source{ctx, r}, buffer[:])
 }
 
 // source reads r until ctx ends.

@@ -17,7 +17,7 @@ const maxFolders = 256
 // folder is an open folder whose own name is durable. As long as it is open, its inode is not given to another;
 // if somebody removes it, every attempt to make a name in it fails with ENOENT.
 type folder struct {
-	syncer
+	*syncer
 	path  string
 	file  *os.File
 	users int // guarded by folders.mu
@@ -40,7 +40,7 @@ func newFolders(sys system, top *os.File) *folders {
 }
 
 func (all *folders) newFolder(path string, file *os.File) *folder {
-	return &folder{path: path, file: file, syncer: syncer{flush: func() error { return all.sys.Sync(file) }}}
+	return &folder{path: path, file: file, syncer: newSyncer(func() error { return all.sys.Sync(file) })}
 }
 
 // acquire returns the folder, which it makes if need be; the caller releases it. ENOENT means that a folder was removed

@@ -7,7 +7,7 @@ import "sync"
 // more than two flushes, and the more callers there are, the more share one.
 type syncer struct {
 	flush func() error
-	turn  sync.Mutex // held by the flush under way
+	turn  chan struct{} // has room for one: the flush under way
 
 	mu   sync.Mutex
 	next *round // who will flush next; nil while nobody waits
@@ -17,6 +17,10 @@ type syncer struct {
 type round struct {
 	done chan struct{} // closed when err is set
 	err  error
+}
+
+func newSyncer(flush func() error) *syncer {
+	return &syncer{flush: flush, turn: make(chan struct{}, 1)}
 }
 
 // sync returns when a flush that began after the call has ended, with its error.
@@ -34,12 +38,12 @@ func (s *syncer) sync() error {
 		return r.err
 	}
 
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	s.turn <- struct{}{}
 	s.mu.Lock()
 	s.next = nil // who comes from here on could be too late for this flush
 	s.mu.Unlock()
 	r.err = s.flush()
+	<-s.turn
 	close(r.done)
 	return r.err
 }
