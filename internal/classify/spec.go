@@ -118,7 +118,11 @@ func NewSpec(card *Card, facts Facts) (*Spec, error) {
 func (r *resolver) err() error {
 	parts := r.wrong
 	if len(r.missing) > 0 {
-		parts = append(parts, "the file does not say all that is needed; add to its card: {"+strings.Join(r.missing, ", ")+"}")
+		text := "the file does not say all that is needed; add to its card, a FILE.json beside FILE.onnx: {" + strings.Join(r.missing, ", ") + "}"
+		if strings.Contains(text, `"std"`) {
+			text += ", or mean and std as it was trained with: [0.5, 0.5, 0.5] both, if on numbers from -1 to 1"
+		}
+		parts = append(parts, text)
 	}
 	return errors.New(strings.Join(parts, "; "))
 }
@@ -272,7 +276,7 @@ func (r *resolver) normalisation() {
 	case p.Preset == PresetRaw:
 		return
 	case p.Preset == "" && (p.Mean == nil || p.Std == nil):
-		r.missing = append(r.missing, `"preprocess": {"preset": "imagenet", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]} (or mean and std of 0.5, if it was trained on -1 to 1)`)
+		r.missing = append(r.missing, `"preprocess": {"preset": "imagenet", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}`)
 	}
 	if p.Mean == nil {
 		p.Mean = r.ordered(imagenetMean)

@@ -159,7 +159,7 @@ func TestWrongModelsGiveOneClearError(t *testing.T) {
 		"an opset of tomorrow": {network{input: []int{0, 3, 32, 32}, opset: 99}.bytes(), imagenetCard, "too new for this ONNX Runtime"},
 		"grey input":           {network{input: []int{0, 1, 32, 32}}.bytes(), imagenetCard, "three colours"},
 		"another input type":   {network{input: []int{0, 3, 32, 32}, element: 10}.bytes(), imagenetCard, "only float32 and uint8"},
-		"nothing is told":      {good.bytes(), "", `add to its card: {"preprocess": {"preset": "imagenet", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]} (or mean and std of 0.5, if it was trained on -1 to 1), "labels": ["name of class 0", … 4 in all]}`},
+		"nothing is told":      {good.bytes(), "", `add to its card, a FILE.json beside FILE.onnx: {"preprocess": {"preset": "imagenet", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}, "labels": ["name of class 0", … 4 in all]}`},
 		"another file's card":  {good.bytes(), `{"sha256": "abc", "preprocess": {"preset": "imagenet"}, ` + colourLabels + `}`, "card is of another file"},
 		"raw of a fixed size":  {good.bytes(), `{"preprocess": {"preset": "raw"}, ` + colourLabels + `}`, "at their own size"},
 		"another size":         {good.bytes(), `{"preprocess": {"preset": "imagenet", "crop": 64}, ` + colourLabels + `}`, "the card says crop 64"},
