@@ -19,9 +19,9 @@ const module = "github.com/ocelli/ocelli"
 // what [besides] lists. Drivers are looked at by their own rule.
 var layers = [][]string{
 	{""},
-	{"models", "internal/durable", "internal/blob", "internal/queue", "internal/notify", "internal/decode"},
-	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/natsconn", "internal/telemetry", "internal/catalog", "client"},
-	{"internal/intake", "internal/work", "internal/scale", "internal/eval"},
+	{"models", "internal/durable", "internal/blob", "internal/queue", "internal/notify", "internal/decode", "internal/ortlib", "internal/ortlib/pack"},
+	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/natsconn", "internal/telemetry", "client"},
+	{"internal/intake", "internal/work", "internal/scale", "internal/catalog", "internal/eval"},
 	{"internal/api", "internal/web", "internal/rekognition", "internal/sim"},
 	{"cmd/ocelli"},
 }
