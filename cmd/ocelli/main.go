@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -44,11 +45,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitDone
 	case errors.Is(err, errSomeFailed):
 		return exitSome
-	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "ocelli: %v\n", err)
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "ocelli: %s\n", strings.TrimSpace(line))
+	}
+	if errors.As(err, &usage) {
 		return exitUsage
 	}
-	fmt.Fprintf(stderr, "ocelli: %v\n", err)
 	return exitFailed
 }
 
@@ -66,10 +69,14 @@ func newRootCommand() *cobra.Command {
 			"address of its page; `ocelli classify PHOTO…` needs no server at all.\n\n" +
 			"Every flag can also be set by an environment variable (--max-workers by OCELLI_MAX_WORKERS) or in\n" +
 			"a TOML file given with --config (max-workers = 4). A flag wins over the environment, and that over the file.",
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return loadSettings(cmd, os.LookupEnv) },
+		Args: knownCommand,
+
+		SuggestionsMinimumDistance: 2,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
+		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return loadSettings(cmd, os.LookupEnv) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see `%s --help`", err, cmd.CommandPath())}
@@ -80,6 +87,18 @@ func newRootCommand() *cobra.Command {
 		newStatusCommand(), newCleanCommand(), newModelsCommand(), newVersionCommand(),
 	)
 	return root
+}
+
+// knownCommand refuses what is no command, in one line.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "see `ocelli --help`"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean `ocelli " + near[0] + "`?"
+	}
+	return usageError{fmt.Errorf("there is no command %q: %s", args[0], hint)}
 }
 
 func newVersionCommand() *cobra.Command {

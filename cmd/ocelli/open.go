@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/blob/fileblob"
+	"github.com/ocelli/ocelli/internal/natsconn"
 	"github.com/ocelli/ocelli/internal/natsembed"
 	"github.com/ocelli/ocelli/internal/notify"
 	"github.com/ocelli/ocelli/internal/notify/natsnotify"
@@ -21,8 +23,8 @@ import (
 	"github.com/ocelli/ocelli/internal/queue/natsqueue"
 )
 
-// natsTokenEnv is the environment variable with the secret of a NATS server. Secrets never stand in URLs, which other
-// users of the machine can see.
+// natsTokenEnv is the environment variable with the token of a NATS server; see [natsconn.FromEnv]. Secrets never stand in
+// URLs, which other users of the machine can see.
 const natsTokenEnv = "OCELLI_NATS_TOKEN"
 
 // streamName is the name of the queue on a NATS server, unless its URL says ?stream=NAME.
@@ -73,8 +75,8 @@ func (b *backends) openQueue(ctx context.Context, text string, lease time.Durati
 	if err != nil || u.Host == "" {
 		return usageError{fmt.Errorf("--queue=%s is not a URL: write it like nats://127.0.0.1:4222", text)}
 	}
-	if u.Scheme != "nats" {
-		return usageError{fmt.Errorf("--queue=%s: there is no queue of the kind %q here: use nats://", text, u.Scheme)}
+	if u.Scheme != "nats" && u.Scheme != "tls" {
+		return usageError{fmt.Errorf("--queue=%s: there is no queue of the kind %q here: use nats://HOST:PORT, or tls://HOST:PORT", text, u.Scheme)}
 	}
 	cfg := natsqueue.Config{Name: streamName, Lease: lease}
 	err = parameters(u, map[string]func(string) error{
@@ -82,9 +84,11 @@ func (b *backends) openQueue(ctx context.Context, text string, lease time.Durati
 		"replicas": func(v string) (err error) { cfg.Replicas, err = strconv.Atoi(v); return err },
 	})
 	if err != nil {
-		return usageError{fmt.Errorf("--queue=%s: %w", text, err)}
+		return usageError{fmt.Errorf("--queue: %w", err)}
 	}
-	nc, err := connectNATS(u.Host, name, log)
+	conn := natsconn.FromEnv(os.Getenv)
+	conn.URL, conn.Name, conn.Logger = u.Scheme+"://"+u.Host, "ocelli "+name, log
+	nc, err := natsconn.Connect(conn)
 	if err != nil {
 		return err
 	}
@@ -112,7 +116,7 @@ func (b *backends) openBlobs(text string) error {
 		return usageError{fmt.Errorf("--blobs=%s is not a store that is known here: write it like file:///var/lib/ocelli", text)}
 	}
 	if err := parameters(u, nil); err != nil {
-		return usageError{fmt.Errorf("--blobs=%s: %w", text, err)}
+		return usageError{fmt.Errorf("--blobs: %w", err)}
 	}
 	return b.openFiles(u.Path)
 }

@@ -119,7 +119,7 @@ func variable(flag string) string {
 // reason is the last part of what pflag says about a value: the rest repeats name and value.
 func reason(err error) string {
 	text := err.Error()
-	return text[strings.LastIndex(text, ": ")+1:]
+	return text[strings.LastIndex(text, ": ")+2:]
 }
 
 // asUsage makes one usage error of all that is wrong, one per line, and nil of nothing.
