@@ -33,10 +33,9 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store) {
 		{"the longest key", testLongestKey},
 		{"list in the order of keys", testListOrder},
 		{"list by prefix", testListPrefix},
-		{"list more than a page", testListPages},
+		{"list and delete more than a page", testPages},
 		{"list stops when told to", testListStops},
 		{"delete", testDelete},
-		{"delete more than a page", testDeletePages},
 		{"delete beside put", testDeleteBesidePut},
 	} {
 		t.Run(test.name, func(t *testing.T) {
