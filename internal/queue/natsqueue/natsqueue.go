@@ -44,6 +44,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ocelli/ocelli/internal/queue"
 )
@@ -142,16 +143,20 @@ func (q *Queue) reconcile(ctx context.Context) error {
 	if err := list.Err(); err != nil {
 		return fmt.Errorf("list the consumers: %w", err)
 	}
+	var all errgroup.Group // each waits for the disk several times
 	for lane := range lanes {
 		want := q.consumerConfig(lane)
 		if got, ok := have[want.Durable]; ok && sameConsumer(got, want) {
 			continue
 		}
-		if _, err := stream.CreateOrUpdateConsumer(ctx, want); err != nil {
-			return fmt.Errorf("make the consumer %s: %w", want.Durable, err)
-		}
+		all.Go(func() error {
+			if _, err := stream.CreateOrUpdateConsumer(ctx, want); err != nil {
+				return fmt.Errorf("make the consumer %s: %w", want.Durable, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return all.Wait()
 }
 
 func (q *Queue) streamConfig() jetstream.StreamConfig {
