@@ -26,6 +26,9 @@ import (
 )
 
 // Limits bound what decoding may cost. A field that is 0 stands for its default.
+//
+// They count what is in use. For the process to stay near TotalBytes, the garbage collector must be told too: set
+// debug.SetMemoryLimit, or GOMEMLIMIT, to about TotalBytes. Left alone, it lets the heap grow to twice what is in use.
 type Limits struct {
 	MaxPixels  int64 // width × height of one image; default 100 million
 	MaxBytes   int64 // memory that decoding one image may take; default 256 MiB

@@ -244,17 +244,6 @@ func TestContextEndsDecoding(t *testing.T) {
 			t.Errorf("%s: error is %v, want the context's", name, err)
 		}
 	}
-	frame, err := readFrame(read(t, "plain.jpg"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := openJPEG(read(t, "plain.jpg"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.decode(ctx, frame.width, frame.height); err != nil && !errors.Is(err, context.Canceled) {
-		t.Errorf("error from within libjpeg is %v, want the context's or none", err)
-	}
 }
 
 func TestEqualPicturesOfTwoFormatsAreEqual(t *testing.T) {

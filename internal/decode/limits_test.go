@@ -11,6 +11,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/ocelli/ocelli"
 )
@@ -97,6 +98,11 @@ func TestManyScansAreStopped(t *testing.T) {
 	}
 	many := slices.Concat(data, bytes.Repeat(scan, 2000), []byte{0xff, 0xd9})
 	fails(t, New(Limits{}), many, ocelli.TooManyPixels, "too much work")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if _, err := New(Limits{}).Decode(ctx, many, 224); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error is %v, want that the time is up, noticed within libjpeg", err)
+	}
 }
 
 func TestDecodesWaitForMemory(t *testing.T) {
