@@ -1,10 +1,13 @@
 package classify_test
 
 import (
+	stdcmp "cmp"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -165,6 +168,16 @@ func TestRank(t *testing.T) {
 	check("a temperature flattens logits", top(1, 3, 2), []ocelli.Label{{Name: "b", Score: 0.506}, {Name: "c", Score: 0.307}})
 	spec.Softmax = false
 	check("and probabilities alike", top(0.0900306, 0.665241, 0.2447285), []ocelli.Label{{Name: "b", Score: 0.506}, {Name: "c", Score: 0.307}})
+	spec.Softmax, spec.Temperature, spec.Labels = true, 1, make([]ocelli.Label, 500)
+	scores := make([]float32, 500)
+	for i := range scores {
+		spec.Labels[i].Name = strconv.Itoa(i)
+		scores[i] = float32(i * 37 % 500)
+	}
+	labels, err := spec.Rank(scores, 500)
+	if err != nil || len(labels) != 500 || !slices.IsSortedFunc(labels, func(a, b ocelli.Label) int { return stdcmp.Compare(b.Score, a.Score) }) || labels[0].Name != "27" {
+		t.Errorf("500 labels: %v, %v", labels[:3], err)
+	}
 	nan := float32(0)
 	if _, err := spec.Rank([]float32{1, nan / nan, 0}, 2); err == nil {
 		t.Error("no error for a score that is no number")

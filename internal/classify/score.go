@@ -1,7 +1,6 @@
 package classify
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -30,17 +29,33 @@ func (s *Spec) Rank(scores []float32, k int) ([]ocelli.Label, error) {
 	} else if s.Temperature != 1 {
 		temper(probabilities, s.Temperature)
 	}
-	order := make([]int, len(scores))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(probabilities[b], probabilities[a]) })
-	labels := make([]ocelli.Label, min(k, len(order)))
-	for i := range labels {
-		labels[i] = s.Labels[order[i]]
-		labels[i].Score = min(max(probabilities[order[i]], 0), 1)
+	best := largest(probabilities, k)
+	labels := make([]ocelli.Label, len(best))
+	for i, at := range best {
+		labels[i] = s.Labels[at]
+		labels[i].Score = min(max(probabilities[at], 0), 1)
 	}
 	return labels, nil
+}
+
+// largest returns the places of the k largest numbers, the largest first, of equal ones the first first.
+func largest(v []float64, k int) []int {
+	if k < 1 {
+		return nil
+	}
+	best := make([]int, 0, k+1)
+	for i, x := range v {
+		if len(best) == k && x <= v[best[k-1]] {
+			continue
+		}
+		at := len(best)
+		for at > 0 && x > v[best[at-1]] {
+			at--
+		}
+		best = slices.Insert(best, at, i)
+		best = best[:min(len(best), k)]
+	}
+	return best
 }
 
 // softmax turns logits into probabilities, in place. The largest is subtracted first, so that nothing overflows.
