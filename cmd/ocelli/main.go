@@ -12,8 +12,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/ocelli/ocelli"
 )
 
 // The exit codes of the command.
@@ -99,16 +97,6 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 		hint = "did you mean `ocelli " + near[0] + "`?"
 	}
 	return usageError{fmt.Errorf("there is no command %q: %s", args[0], hint)}
-}
-
-func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "ocelli", ocelli.Version())
-			return err
-		},
-	}
 }
 
 // noArgs refuses arguments with a sentence of ours.
