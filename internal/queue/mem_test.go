@@ -2,6 +2,8 @@ package queue_test
 
 import (
 	"errors"
+	"flag"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +11,12 @@ import (
 	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/queue/queuetest"
 )
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	flag.Set("test.parallel", "6") // the cases mostly wait for leases to pass
+	os.Exit(m.Run())
+}
 
 func openMem(_ *testing.T, lease time.Duration) queue.Queue { return queue.NewMem(lease, 10_000) }
 

@@ -60,6 +60,9 @@ const (
 	// answerTimeout bounds the wait for an answer of the server, also while the connection is being made anew.
 	answerTimeout = 10 * time.Second
 
+	// openTimeout bounds Open. A new queue takes the disk a tenth of a second, and a busy disk far longer.
+	openTimeout = 30 * time.Second
+
 	// headerRoom is the most bytes that our headers take.
 	headerRoom = 1 << 10
 
@@ -99,9 +102,9 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Queue, error) {
 	}
 	cfg.Replicas = max(cfg.Replicas, 1)
 	q := &Queue{nc: nc, cfg: cfg, turn: int(time.Now().UnixNano() % lanes)}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	limited, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	if err := q.reconcile(ctx); err != nil {
+	if err := q.reconcile(limited); err != nil {
 		return nil, fmt.Errorf("open queue %s: %w", cfg.Name, err)
 	}
 	return q, nil
@@ -144,6 +147,7 @@ func (q *Queue) reconcile(ctx context.Context) error {
 		return fmt.Errorf("list the consumers: %w", err)
 	}
 	var all errgroup.Group // each waits for the disk several times
+	all.SetLimit(4)
 	for lane := range lanes {
 		want := q.consumerConfig(lane)
 		if got, ok := have[want.Durable]; ok && sameConsumer(got, want) {

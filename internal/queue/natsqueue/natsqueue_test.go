@@ -3,6 +3,7 @@ package natsqueue
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,6 +27,15 @@ func run(m *testing.M) int {
 	if os.Getenv(childEnv) != "" {
 		return child()
 	}
+	flag.Parse()
+	if flag.Lookup("test.bench").Value.String() == "" {
+		if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+			// What is tested here survives the process and not the machine, and syncing a busy disk takes
+			// longer than all the rest.
+			os.Setenv("TMPDIR", "/dev/shm")
+		}
+	}
+	flag.Set("test.parallel", "6") // the cases mostly wait for leases to pass
 	dir, err := os.MkdirTemp("", "natsqueue")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
