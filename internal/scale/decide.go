@@ -60,21 +60,16 @@ func (v *view) need() (int, string) {
 // not while their time is already paid. Who goes is not decided here: the fleet drains idle ones first.
 func (v *view) calm(need int, reason string, next *Memory) (int, string) {
 	staff := v.staff()
-	next.LowSince, next.LowPeak = time.Time{}, 0
+	next.Needed = v.needed(need)
 	if need >= staff {
 		return need, reason
 	}
-	since, peak := v.s.Last.LowSince, need
-	if since.IsZero() || since.After(v.s.Now) {
-		since = v.s.Now
-	} else {
-		peak = max(need, v.s.Last.LowPeak)
+	peak := need
+	for _, l := range next.Needed {
+		peak = max(peak, l.Need)
 	}
-	next.LowSince, next.LowPeak = since, peak
-
-	low, hold := v.s.Now.Sub(since).Seconds(), v.hold()
-	if low < hold {
-		return staff, reason + fmt.Sprintf("; %s until fewer have been enough for %s", stay(staff), seconds(hold))
+	if peak >= staff {
+		return staff, reason + fmt.Sprintf("; %s until fewer have been enough for %s", stay(staff), seconds(v.hold()))
 	}
 	if peak == 0 && !v.surelyEmpty(*next) {
 		peak = 1
@@ -84,14 +79,39 @@ func (v *view) calm(need int, reason string, next *Memory) (int, string) {
 		}
 	}
 	if staff-peak < v.deadband(staff) {
-		next.LowSince, next.LowPeak = v.s.Now, need
 		return staff, reason + fmt.Sprintf("; to end so few is not worth a change while images keep arriving: %s", stay(staff))
 	}
 	if keep := v.keep(); keep > peak {
 		return min(keep, staff), reason + fmt.Sprintf("; %s, holding an image or paid for already", stay(min(keep, staff)))
 	}
-	next.LowSince, next.LowPeak = time.Time{}, 0
 	return peak, reason
+}
+
+// mostLevels bounds Memory.Needed.
+const mostLevels = 16
+
+// needed adds the present need to the memory and forgets what is older than hold. The needs fall from the
+// first, which is the largest within hold, to the last. A controller that remembers nothing takes it that all
+// workers have just been needed.
+func (v *view) needed(need int) []Level {
+	before := v.s.Last.Needed
+	if len(before) == 0 {
+		before = []Level{{v.staff(), v.s.Now}}
+	}
+	var levels []Level
+	for _, l := range before[:min(len(before), mostLevels)] {
+		if l.At.After(v.s.Now) {
+			l.At = v.s.Now
+		}
+		if l.Need > need && v.s.Now.Sub(l.At).Seconds() < v.hold() {
+			levels = append(levels, l)
+		}
+	}
+	if n := len(levels); n == mostLevels { // the two smallest become one, which is never too small
+		levels[n-2].At = levels[n-1].At
+		levels = levels[:n-1]
+	}
+	return append(levels, Level{need, v.s.Now})
 }
 
 // bound keeps want within the policy's bounds and tells where they matter.

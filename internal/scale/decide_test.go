@@ -27,7 +27,7 @@ func atLeast(min int, p Policy) Policy {
 
 // low is the memory of a controller that has wanted no more than peak workers for some seconds.
 func low(seconds float64, peak int) Memory {
-	return Memory{Want: 9, LowSince: ago(seconds), LowPeak: peak}
+	return Memory{Want: 9, Needed: []Level{{99, ago(seconds)}, {peak, ago(1)}}}
 }
 
 // empty is the memory of one that has also seen the queue empty, count times over some seconds.
@@ -102,7 +102,7 @@ func TestDecide(t *testing.T) {
 
 		// Scale-in.
 		{"after the peak the workers stay for a while (ray#18925)", Cloud(19), Seen{Ready: 3, Leased: 2, Exact: true, Busy: 2, Idle: 15}, 17, "17 workers stay until fewer have been enough for 31.2 s"},
-		{"and while a stream flows for much longer", Cloud(19), Seen{Leased: 2, Exact: true, Busy: 2, Idle: 15, Arrival: 40, Last: low(200, 5)}, 17, "enough for 5 min"},
+		{"and while a stream flows for much longer", Cloud(19), Seen{Leased: 2, Exact: true, Busy: 2, Idle: 15, Arrival: 40, Last: low(100, 5)}, 17, "enough for 2 min"},
 		{"then down to the most that were needed in that time, not to what is needed now", Cloud(19), Seen{Leased: 2, Exact: true, Busy: 2, Idle: 15, Last: low(60, 6)}, 6, "2 workers would do"},
 		{"a small difference is not worth a change while a stream flows (knative/serving#3153)", Cloud(19), Seen{Leased: 9, Exact: true, Busy: 9, Idle: 4, Arrival: 180, Last: low(400, 11)}, 13, "to end so few is not worth a change"},
 		{"a worker that holds an image stays although the counts know of none", Cloud(19), Seen{Exact: true, Busy: 3, Idle: 7, Last: empty(300, 5, 60)}, 3, "3 workers stay, holding an image"},
@@ -229,7 +229,7 @@ func FuzzDecide(f *testing.F) {
 	f.Fuzz(func(t *testing.T, ready, leased int64, arrival, rate, startup float64, busy, idle, starting, age, emptyCounts int, exact bool, most int) {
 		s := Seen{Now: now, Ready: ready, Leased: leased, Exact: exact, Arrival: arrival, Rate: rate, Startup: Startup{P50: startup, P90: startup},
 			Busy: busy % 1e6, Idle: idle % 1e6, Starting: []Starting{{starting % 1e6, now.Add(-time.Duration(age%1e6) * time.Second)}},
-			Last: Memory{Empty: emptyCounts, EmptySince: ago(float64(age % 1000)), LowSince: ago(float64(age % 1000)), LowPeak: starting}}
+			Last: Memory{Empty: emptyCounts, EmptySince: ago(float64(age % 1000)), Needed: []Level{{busy, ago(float64(age % 1000))}, {starting, ago(float64(idle % 100))}}}}
 		for _, p := range []Policy{Cloud(most), Local(most), slow(most)} {
 			check(t, p, s)
 			p.Name = Backlog

@@ -57,7 +57,7 @@ type Policy struct {
 // still adds speed.
 func Local(max int) Policy {
 	return Policy{Name: Breakeven, Min: min(1, max), Max: max, WaitWorth: 10, ImagesPerWorker: 5,
-		Rate: 20, Startup: 0.3, Hold: 10, StreamHold: 300}
+		Rate: 20, Startup: 0.3, Hold: 10, StreamHold: 120}
 }
 
 // Cloud is the policy for workers that are rented machines: 26 s to start
@@ -65,7 +65,7 @@ func Local(max int) Policy {
 // least (https://aws.amazon.com/ec2/pricing/on-demand/).
 func Cloud(max int) Policy {
 	return Policy{Name: Breakeven, Max: max, WaitWorth: 0.3, ImagesPerWorker: 5,
-		Rate: 20, Startup: 26, Hold: 10, StreamHold: 300,
+		Rate: 20, Startup: 26, Hold: 10, StreamHold: 120,
 		Price: 0.0425, BillUnit: 1, BillAtLeast: 60}
 }
 
@@ -140,8 +140,14 @@ type Memory struct {
 	EmptySince time.Time `json:"empty_since,omitzero"`   // the first of these counts
 	EmptyCount time.Time `json:"empty_counted,omitzero"` // the last of these counts: one count confirms once
 
-	LowSince time.Time `json:"low_since,omitzero"` // since when fewer workers would do
-	LowPeak  int       `json:"low_peak,omitempty"` // the most that were needed since then
+	// Needed is the most that was needed of late: when so many were needed for the last time, fewer further on.
+	Needed []Level `json:"needed,omitempty"`
+}
+
+// Level is a number of workers and the last moment at which so many were needed.
+type Level struct {
+	Need int       `json:"need"`
+	At   time.Time `json:"at"`
 }
 
 // Decision is how many workers there should be, and everything needed to understand or repeat it.

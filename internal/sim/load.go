@@ -158,6 +158,9 @@ func bursts(mean, length float64, rng *rand.Rand) func() (Batch, bool) {
 	}
 }
 
+// mostImages bounds a load.
+const mostImages = 1 << 50
+
 // loadOf makes a load of batches in memory, in any order of time, which it moves to begin at 0.
 func loadOf(name string, batches []Batch) (Load, error) {
 	if len(batches) == 0 {
@@ -175,6 +178,9 @@ func loadOf(name string, batches []Batch) (Load, error) {
 	first, images := batches[0].At, int64(0)
 	for i := range batches {
 		batches[i].At -= first
+		if batches[i].Count > mostImages-images {
+			return Load{}, fmt.Errorf("%s holds more than %d images: no fleet would ever finish", name, int64(mostImages))
+		}
 		images += batches[i].Count
 	}
 	last := batches[len(batches)-1]
