@@ -111,6 +111,9 @@ func TestImageNetModelsOnPhotos(t *testing.T) {
 			if r.N != 100 || r.Top1 < 0.87 || r.Top5 < 0.99 {
 				t.Errorf("top-1 %g, top-5 %g of %d", r.Top1, r.Top5, r.N)
 			}
+			if kind == "fp32" {
+				return // one golden file is enough to know the pixels
+			}
 			if agree := agreement(t, model, card, filepath.Join(shared, "models", "golden-photos-"+kind+".tsv"), filepath.Join(shared, "data", "photos")); agree < 97 {
 				t.Errorf("the first label is that of the golden file for %d of 100", agree)
 			}

@@ -60,8 +60,12 @@ func Load(files fs.FS) (*Catalog, error) {
 	var errs []error
 	for i := range c.Models {
 		e := &c.Models[i]
-		if err := e.check(); err != nil || seen[e.Name] {
-			errs = append(errs, fmt.Errorf("catalog: model %q: %w", e.Name, errors.Join(err)))
+		err := e.check()
+		if seen[e.Name] {
+			err = errors.New("its name is taken")
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the catalog of models: %q: %w", e.Name, err))
 		}
 		seen[e.Name] = true
 		e.Card.Name, e.Card.SHA256, e.Card.License = e.Name, e.SHA256, e.License
@@ -83,15 +87,13 @@ func (e *Entry) check() error {
 	case e.License == "":
 		return errors.New("it has no licence")
 	}
-	_, err = classify.ParseCard(must(json.Marshal(e.Card)))
-	return err
-}
-
-func must(data []byte, err error) []byte {
+	// The card is read once more by the rules for cards, which decoding it as a part of the catalog does not apply.
+	card, err := json.Marshal(e.Card)
 	if err != nil {
-		panic(err) // a card is made of strings and numbers
+		return err
 	}
-	return data
+	_, err = classify.ParseCard(card)
+	return err
 }
 
 // Find returns the model of that name.

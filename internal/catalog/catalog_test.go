@@ -50,6 +50,7 @@ func TestLoadRefusesAnUnsoundCatalog(t *testing.T) {
 		"another scheme":        `{"models": [{"name": "a", ` + strings.ReplaceAll(good, "https", "ftp") + `}]}`,
 		"no licence":            `{"models": [{"name": "a", ` + strings.ReplaceAll(good, "MIT", "") + `}]}`,
 		"a wrong card":          `{"models": [{"name": "a", "card": {"preprocess": {"preset": "x"}}, ` + good + `}]}`,
+		"a name twice":          `{"models": [{"name": "a", ` + good + `}, {"name": "a", ` + good + `}]}`,
 		"no JSON":               `{`,
 	} {
 		if _, err := catalog.Load(fstest.MapFS{"catalog.json": {Data: []byte(text)}}); err == nil {
