@@ -3,6 +3,8 @@
 SHELL      := /bin/bash
 GO         := go
 BIN        := bin/ocelli
+# nodynamic keeps the AVIF package from looking for a library of the system, which is never used.
+export GOFLAGS := $(GOFLAGS) -tags=nodynamic
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS     = -X github.com/ocelli/ocelli.version=$(VERSION)
 LISTEN     ?= 127.0.0.1:8080

@@ -10,7 +10,7 @@ out=dist/ocelli-$VERSION-linux-$(go env GOARCH)
 mkdir -p dist
 go run ./internal/ortlib/pack "$library"
 scripts/licenses.sh > cmd/ocelli/licenses.txt
-go build -trimpath -tags dist -ldflags "-s -w -X github.com/ocelli/ocelli.version=$VERSION" -o "$out" ./cmd/ocelli
+go build -trimpath -tags dist,nodynamic -ldflags "-s -w -X github.com/ocelli/ocelli.version=$VERSION" -o "$out" ./cmd/ocelli
 (cd dist && sha256sum "$(basename "$out")" > "$(basename "$out").sha256")
 cp cmd/ocelli/licenses.txt "$out.licenses.txt"
 ls -lh "$out"*

@@ -14,7 +14,7 @@ go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}
     [ -n "$files" ] || { echo "licenses: $path has no licence file: look at it before it is shipped" >&2; exit 1; }
     while read -r file; do cat "$file"; echo; done <<< "$files"
   done
-title "libjpeg-turbo (https://libjpeg-turbo.org), from Debian"; cat /usr/share/doc/libturbojpeg0-dev/copyright
+title "libjpeg-turbo (https://libjpeg-turbo.org), from Debian"; cat /usr/share/doc/libjpeg62-turbo-dev/copyright
 title "ONNX Runtime 1.27.0 (https://onnxruntime.ai)"
 cat <<'TXT'
 MIT License

@@ -35,7 +35,7 @@ command -v go >/dev/null || die "Go is missing: install Go $(sed -n 's/^go //p' 
 
 missing=()
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
-[ -f /usr/include/turbojpeg.h ] || missing+=(libturbojpeg0-dev)
+[ -f /usr/include/jpeglib.h ] || missing+=(libjpeg62-turbo-dev)
 [ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
 
 if [ -n "${OCELLI_ONNXRUNTIME:-}" ]; then

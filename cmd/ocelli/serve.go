@@ -33,7 +33,7 @@ func newServeCommand() *cobra.Command {
 
 // serve runs a web node on a queue and a store that are elsewhere, until ctx ends.
 func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, log *slog.Logger) error {
-	limitMemory()
+	limitMemory(nodeMemory)
 	listener, err := listen(s.listen)
 	if err != nil {
 		return err
