@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,17 +27,19 @@ import (
 
 // site is the whole service in memory, save for the workers.
 type site struct {
-	http.Handler
+	handler atomic.Pointer[http.ServeMux]
 	queue   *queue.Mem
 	blobs   *blob.Mem
 	results *result.Store
 	status  func() ocelli.Status
+
+	requestBytes int64
 }
 
 // newSite returns a site that is told of results until the test ends. It refuses jobs while queued images wait.
 func newSite(t *testing.T, queued int) *site {
 	t.Helper()
-	s := &site{queue: queue.NewMem(time.Minute, queued+100), blobs: &blob.Mem{}}
+	s := &site{queue: queue.NewMem(time.Minute, queued+100), blobs: &blob.Mem{}, requestBytes: 64 << 20}
 	s.results = &result.Store{Blobs: s.blobs, Bus: notify.NewMem()}
 	s.status = func() ocelli.Status {
 		return ocelli.Status{Workers: []ocelli.Worker{}, Max: 4, Reason: "nothing waits, so no worker is wanted"}
@@ -59,13 +62,15 @@ func (s *site) restart(t *testing.T, queued int) {
 	mux := http.NewServeMux()
 	(&api.API{
 		Intake: in, Tracker: tracker, Results: s.results, Blobs: s.blobs, Status: status,
-		Ready: func(context.Context) error { return nil }, RequestBytes: 4 << 20, Log: log,
+		Ready: func(context.Context) error { return nil }, RequestBytes: s.requestBytes, Log: log,
 	}).Register(mux)
 	mux.Handle("/", web.New(web.Config{
-		Intake: in, Tracker: tracker, Blobs: s.blobs, Status: status, RequestBytes: 4 << 20, Log: log,
+		Intake: in, Tracker: tracker, Blobs: s.blobs, Status: status, RequestBytes: s.requestBytes, Log: log,
 	}))
-	s.Handler = mux
+	s.handler.Store(mux)
 }
+
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.Load().ServeHTTP(w, r) }
 
 // background runs fn until the test ends, and waits for it.
 func background(t *testing.T, fn func(context.Context)) {

@@ -14,7 +14,8 @@ const bars = 5
 
 // workbench is the page to upload pictures, with a job on it or none.
 type workbench struct {
-	Job *jobView
+	Job  *jobView
+	Host string // under which the visitor reached this server, for examples
 }
 
 // Blank is an empty card, from which scripts make theirs.
@@ -26,6 +27,18 @@ func (workbench) BlankBar() ocelli.Label { return ocelli.Label{} }
 // fleetView is the page of the fleet.
 type fleetView struct {
 	ocelli.Status
+}
+
+// ETA is how long the backlog takes at the rate of now.
+func (v fleetView) ETA() string {
+	backlog := v.Ready + v.Leased
+	switch {
+	case backlog == 0:
+		return "–"
+	case v.Rate <= 0:
+		return "?"
+	}
+	return decimal(float64(backlog)/v.Rate) + " s"
 }
 
 // BlankWorker is an empty entry of the list of workers, from which scripts make theirs.
@@ -90,8 +103,13 @@ func kept(code ocelli.Code) bool {
 	return true
 }
 
-// arc is a share of a circle whose length is 100, as a dash pattern.
-func arc(share float64) string { return fmt.Sprintf("%.1f 100", 100*min(max(share, 0), 1)) }
+// arc is a share of a circle whose length is 100, as a dash pattern. A whole one overlaps its own seam.
+func arc(share float64) string {
+	if share >= 1 {
+		return "101 100"
+	}
+	return fmt.Sprintf("%.1f 100", 100*share)
+}
 
 func headline(job *ocelli.Job) string {
 	pictures := "pictures"

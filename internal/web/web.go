@@ -57,7 +57,7 @@ func New(c Config) http.Handler {
 }
 
 func (s *web) home(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, page{Name: "workbench", Body: workbench{}})
+	s.show(w, r, http.StatusOK, page{Name: "workbench", Body: workbench{Host: r.Host}})
 }
 
 // job shows a job as it stands. The page survives reloads and restarts, since the tracker reads what was stored.

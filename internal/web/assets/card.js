@@ -1,9 +1,8 @@
 // One picture on the page. The server writes the same markup; see templates/parts.html.
+import { arc, percent } from "./words.js";
 
 const blank = document.getElementById("card").content.firstElementChild;
 const blankBar = document.getElementById("bar").content.firstElementChild;
-
-export const percent = (score) => `${(100 * score).toFixed(100 * score < 9.95 ? 1 : 0)} %`;
 
 // Pictures that were just chosen are shown from the visitor's own files, and only while they are near the window: a thousand
 // decoded photographs would not fit into memory.
@@ -44,7 +43,7 @@ export class Card {
     this.score = Number(score);
     this.name = this.part(".name").textContent;
     this.label = state === "done" ? this.part(".label").textContent : "";
-    this.kin = this.part(".parents").textContent;
+    this.kin = this.part(".kin").textContent;
     const picture = this.part("img");
     if (picture?.complete && picture.naturalWidth === 0) picture.classList.add("broken");
   }
@@ -58,10 +57,12 @@ export class Card {
 
   named(image) {
     this.image = this.element.dataset.image = image;
-    this.part(".frame").href = `/v1/images/${image}/content`;
+    const link = this.part(".frame a");
+    link.href = `/v1/images/${image}/content`;
+    link.setAttribute("aria-label", `${this.name}, the whole picture`);
   }
 
-  share(part) { this.part(".iris").setAttribute("stroke-dasharray", `${(100 * part).toFixed(1)} 100`); }
+  share(part) { this.part(".iris").setAttribute("stroke-dasharray", arc(part)); }
 
   // end shows a result: labels, or why there are none.
   end(result) {
@@ -76,7 +77,7 @@ export class Card {
     this.say("done", best.name);
     this.part(".label").title = best.name;
     this.part(".score").textContent = percent(best.score);
-    this.part(".parents").textContent = this.part(".parents").title = this.kin;
+    this.part(".kin").textContent = this.part(".kin").title = this.kin;
     this.share(best.score);
     this.part(".bars").replaceChildren(...result.labels.slice(0, 5).map(bar));
     this.part(".more").hidden = false;
@@ -93,7 +94,10 @@ export class Card {
     const problem = this.part(".problem");
     problem.textContent = message.charAt(0).toUpperCase() + message.slice(1) + (message.endsWith(".") ? "" : ".");
     problem.hidden = false;
-    if (["empty_file", "too_large", "unsupported_type", "cancelled", "unsent"].includes(code)) this.part(".frame").removeAttribute("href");
+    if (["empty_file", "too_large", "unsupported_type", "cancelled", "unsent"].includes(code)) {
+      this.part(".frame a").removeAttribute("href");
+      this.part(".frame a").removeAttribute("aria-label");
+    }
   }
 
   unfold(open) {

@@ -1,5 +1,7 @@
 // The live page of the fleet.
 
+import { seconds } from "./words.js";
+
 const kept = 120; // seconds of history
 const history = { backlog: [], workers: [] };
 const blank = document.getElementById("worker").content.firstElementChild;
@@ -13,6 +15,7 @@ function show(status) {
   set("ready", status.ready.toLocaleString("en"));
   set("leased", status.leased.toLocaleString("en"));
   set("rate", status.rate_images_per_s.toFixed(1));
+  set("eta", eta(status.ready + status.leased, status.rate_images_per_s));
   set("oldest", `${status.oldest_age_s.toFixed(1)} s`);
   set("workers", `${status.workers.length} / ${status.wanted} / ${status.max}`);
   document.getElementById("reason").textContent = status.reason;
@@ -22,6 +25,11 @@ function show(status) {
   note(status);
   draw("backlog", status.ready + status.leased);
   draw("workers", status.workers.length);
+}
+
+function eta(backlog, rate) {
+  if (backlog === 0) return "–";
+  return rate > 0 ? seconds(backlog / rate) : "?";
 }
 
 function showWorkers(workers) {

@@ -45,7 +45,7 @@ export class Job {
     this.pace.begin(this.cards, Date.now(), "sending");
     this.act("retry").hidden = true;
     this.act("cancel").hidden = false;
-    this.section.scrollIntoView({ block: "start" });
+    scrollTo(0, 0);
     this.request = upload(files, (n, share) => this.sent(n, share));
     try {
       const job = await this.request.done;

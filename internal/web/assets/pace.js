@@ -1,8 +1,8 @@
 // How far a job is, how fast it goes and when it will be done.
 
+import { arc, pictures, seconds } from "./words.js";
+
 const span = 8000; // ms over which the rate is taken
-const seconds = (s) => (s < 10 ? `${s.toFixed(1)} s` : s < 90 ? `${Math.round(s)} s` : `${Math.round(s / 60)} min`);
-const pictures = (n) => `${n.toLocaleString("en")} ${n === 1 ? "picture" : "pictures"}`;
 
 export class Pace {
   constructor(section) {
@@ -74,7 +74,7 @@ export class Pace {
     return this.seen.length < 2 ? 0 : this.seen.length / Math.max(0.2, (now - first) / 1000);
   }
 
-  share(part) { this.iris.setAttribute("stroke-dasharray", `${(100 * part).toFixed(1)} 100`); }
+  share(part) { this.iris.setAttribute("stroke-dasharray", arc(part)); }
 
   end(state) {
     if (this.frame) cancelAnimationFrame(this.frame);
@@ -87,7 +87,7 @@ export class Pace {
     else if (this.failed > 0) this.headline.textContent = `${this.done} of ${pictures(total)} recognised, ${this.failed} not`;
     else this.headline.textContent = `${pictures(total)} recognised`;
     const took = (Date.now() - this.began) / 1000;
-    this.line.textContent = this.done > 0 ? `in ${seconds(took)}. The address of this page stays.` : "";
+    this.line.textContent = this.done > 0 ? `in ${seconds(took)}. Keep the address of this page to come back.` : "";
     document.title = `${this.headline.textContent} – Ocelli`;
     this.speak(this.headline.textContent, 0);
   }

@@ -21,7 +21,7 @@ onPick((files, leftOut) => {
     return;
   }
   document.getElementById("pick").classList.add("small");
-  document.getElementById("recent").hidden = true;
+  for (const id of ["recent", "ways"]) document.getElementById(id)?.setAttribute("hidden", "");
   job.send(files);
 });
 

@@ -1,0 +1,285 @@
+package web_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/ocelli/ocelli"
+)
+
+// scenes are n landscapes.
+func scenes(n int) []file {
+	files := make([]file, n)
+	for i := range files {
+		files[i] = file{name: fmt.Sprintf("IMG_%04d.jpg", 4100+i), body: scene(i)}
+	}
+	return files
+}
+
+// landscape answers like a network that has an idea of landscapes.
+func landscape(task ocelli.Task) ocelli.Result {
+	_, place, _ := task.Image.Split()
+	rnd := rand.New(rand.NewPCG(uint64(place), 3))
+	score := 0.45 + 0.54*rnd.Float64()
+	first := rnd.IntN(len(places))
+	r := ocelli.Result{Model: &ocelli.Model{Name: "test model"}}
+	for i := range places {
+		parents := []string{"geological formation", "natural object"}
+		r.Labels = append(r.Labels, ocelli.Label{Name: places[(first+i)%len(places)], Score: score, Parents: parents})
+		score = (1 - score) * 0.6 / float64(i+1)
+	}
+	return r
+}
+
+const ended = `document.querySelectorAll("#cards [data-state=done], #cards [data-state=failed]").length`
+
+func serve(t *testing.T, s *site) string {
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestBrowserDropsPicturesAndComesBack(t *testing.T) {
+	s := newSite(t, 1000)
+	s.work(t, 60*time.Millisecond, func(task ocelli.Task) ocelli.Result {
+		if task.Name == "torn.jpg" {
+			return fails(ocelli.CorruptImage, "torn.jpg breaks off in the middle: save it again and send that")
+		}
+		return landscape(task)
+	})
+	v := visit(t)
+	v.do(chromedp.Navigate(serve(t, s)))
+	v.until(`document.readyState === "complete"`)
+	v.shot("empty")
+	v.accessible()
+	v.phone()
+	v.shot("phone-empty")
+	v.do(chromedp.EmulateViewport(1280, 900))
+
+	files := append(scenes(18), file{name: "notes.jpg", body: []byte("these are only words")}, file{name: "torn.jpg", body: scene(40)[:6000]})
+	v.drop(files...)
+	v.until(`document.querySelectorAll("#cards .frame img[src^='blob:']").length > 5`)
+	v.run("shifts = []") // the drop itself moves things, and was asked for
+	v.until(ended + " >= 7")
+	v.shot("running")
+	v.until(ended + " === 20")
+	v.until(`document.getElementById("job-title").textContent === "18 of 20 pictures recognised, 2 not"`)
+	v.still()
+	v.shot("done")
+	v.accessible()
+	v.phone()
+	v.shot("phone")
+	v.accessible()
+	v.do(chromedp.EmulateViewport(1280, 900))
+	if words := ask[string](v, `document.querySelector("[data-place='19'] .problem").textContent`); !strings.Contains(words, "Notes.jpg") {
+		t.Errorf("the words about a text file are %q", words)
+	}
+
+	shown := `[...document.querySelectorAll("#cards .card")].map((c) => c.querySelector(".label").textContent + c.querySelector(".score").textContent + c.querySelector(".name").textContent + c.querySelector(".bars").textContent).join("|")`
+	before := ask[string](v, shown)
+	s.restart(t, 1000)
+	v.do(chromedp.Reload())
+	v.until(ended + " === 20")
+	if after := ask[string](v, shown); after != before {
+		t.Errorf("after a restart and a reload the page shows\n%s\nand before it showed\n%s", after, before)
+	}
+	v.run(`document.querySelector("[data-place='19']").scrollIntoView()`)
+	v.until(`document.querySelector("[data-place='1'] img").naturalWidth === 480`)
+	v.shot("failed")
+	v.accessible()
+}
+
+func TestBrowserTwoVisitorsSeeTheirOwn(t *testing.T) {
+	s := newSite(t, 1000)
+	s.work(t, 20*time.Millisecond, byName)
+	address := serve(t, s)
+	names := `[...document.querySelectorAll("#cards .label")].map((x) => x.textContent).join(" ")`
+	one, other := visit(t), visit(t)
+	one.do(chromedp.Navigate(address))
+	other.do(chromedp.Navigate(address))
+	one.drop(file{name: "owl.png", body: dot()}, file{name: "hare.png", body: dot()}, file{name: "fox.png", body: dot()})
+	other.drop(file{name: "oak.png", body: dot()}, file{name: "elm.png", body: dot()})
+	one.until(ended + " === 3")
+	other.until(ended + " === 2")
+	for _, test := range []struct {
+		v    *visitor
+		want string
+	}{{one, "owl hare fox"}, {other, "oak elm"}} {
+		if got := ask[string](test.v, names); got != test.want {
+			t.Errorf("a visitor sees %q, want %q", got, test.want)
+		}
+		test.v.do(chromedp.Navigate(address))
+		test.v.until(`document.querySelectorAll("#recent li").length === 1`)
+	}
+	if _, err := chromedp.RunResponse(one.ctx, chromedp.Click(chromedp.CSS("#recent a"))); err != nil {
+		t.Fatal(err)
+	}
+	one.until(`document.getElementById("job-title").textContent === "3 pictures recognised"`)
+}
+
+func TestBrowserWithoutScripts(t *testing.T) {
+	s := newSite(t, 1000)
+	answer := make(chan struct{})
+	s.work(t, 0, func(task ocelli.Task) ocelli.Result {
+		<-answer
+		return landscape(task)
+	})
+	v := visit(t)
+	call(v, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	v.do(chromedp.Navigate(serve(t, s)))
+	v.shot("plain-empty")
+	folder, paths := t.TempDir(), []string{}
+	for _, f := range scenes(6) {
+		path := filepath.Join(folder, f.name)
+		if err := os.WriteFile(path, f.body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	v.do(chromedp.SetUploadFiles(chromedp.CSS("#image_file"), paths))
+	go func() {
+		for range 6 {
+			answer <- struct{}{}
+		}
+	}()
+	if _, err := chromedp.RunResponse(v.ctx, chromedp.Click(chromedp.CSS(".plain button"))); err != nil {
+		t.Fatal(err)
+	}
+	text, err := chromedp.Run(v.ctx, chromedp.Text(chromedp.CSS("#job")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"6 pictures recognised", "IMG_4105.jpg", "CSV"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q:\n%s", want, text)
+		}
+	}
+	v.shot("plain-done")
+}
+
+func TestBrowserFindsOrdersAndSendsAgain(t *testing.T) {
+	s := newSite(t, 1000)
+	var mended atomic.Bool
+	s.work(t, 0, func(task ocelli.Task) ocelli.Result {
+		name, rest, _ := strings.Cut(task.Name, ".")
+		if name == "snail" && !mended.Load() {
+			return fails(ocelli.GaveUp, task.Name+" was given up: send it again later")
+		}
+		return sees(name, 0.3+float64(len(rest))/20)
+	})
+	v := visit(t)
+	v.do(chromedp.Navigate(serve(t, s)))
+	v.drop(file{name: "owl.png", body: dot()}, file{name: "fox.jpeg", body: dot()}, file{name: "snail.png", body: dot()}, file{name: "owl.x.jpeg", body: dot()})
+	v.until(ended + " === 4")
+
+	choose := func(field, value string) {
+		v.run(fmt.Sprintf(`{ const f = document.getElementById("tools").elements[%q]; f.value = %q; f.dispatchEvent(new Event("input", { bubbles: true })) }`, field, value))
+	}
+	shown := func() string {
+		return ask[string](v, `[...document.querySelectorAll("#cards > li:not([hidden])")].map((x) => x.querySelector(".name")?.textContent ?? x.textContent).join(" ")`)
+	}
+	for _, test := range []struct{ field, value, want string }{
+		{"find", "owl", "owl.png owl.x.jpeg"},
+		{"find", "thing", "owl.png fox.jpeg owl.x.jpeg"},
+		{"find", "", "owl.png fox.jpeg snail.png owl.x.jpeg"},
+		{"show", "failed", "snail.png"},
+		{"show", "", "owl.png fox.jpeg snail.png owl.x.jpeg"},
+		{"order", "sure", "owl.x.jpeg fox.jpeg owl.png snail.png"},
+		{"order", "label", "fox 1 fox.jpeg owl 2 owl.x.jpeg owl.png without a label 1 snail.png"},
+		{"order", "place", "owl.png fox.jpeg snail.png owl.x.jpeg"},
+	} {
+		choose(test.field, test.value)
+		if got := shown(); got != test.want {
+			t.Errorf("with %s %q the page shows %q, want %q", test.field, test.value, got, test.want)
+		}
+	}
+
+	mended.Store(true)
+	v.do(chromedp.Click(chromedp.CSS("[data-act=retry]")))
+	v.until(`document.getElementById("job-title").textContent === "1 picture recognised"`)
+	if got := shown(); got != "snail.png" {
+		t.Errorf("after sending again the page shows %q", got)
+	}
+}
+
+func TestBrowserShowsTheFleet(t *testing.T) {
+	s := newSite(t, 1000)
+	var second atomic.Int64
+	s.status = func() ocelli.Status {
+		n := second.Add(1)
+		st := ocelli.Status{
+			Ready: max(0, 96-12*n), Leased: 8, OldestAge: 1.4, Rate: 41.5, Wanted: int(min(1+n, 5)), Max: 6,
+			Reason: fmt.Sprintf("%d images wait, and with %d workers they are done in 2.1 s", max(0, 96-12*n), min(1+n, 5)),
+			Model:  &ocelli.Model{Name: "a small network", SHA256: strings.Repeat("ab", 32), Preprocessing: "RGB, shorter side 256, centre 224 × 224"},
+		}
+		for i := range min(n, 5) {
+			state := []ocelli.WorkerState{"busy", "busy", "idle", "draining", "starting"}[i]
+			st.Workers = append(st.Workers, ocelli.Worker{Name: fmt.Sprintf("ocelli-worker-%d", i+1), PID: 100, State: state})
+		}
+		return st
+	}
+	v := visit(t)
+	address := serve(t, s)
+	v.do(chromedp.Navigate(address + "/fleet"))
+	v.until(`document.querySelectorAll("#workers li").length === 5`)
+	v.until(`document.querySelectorAll("#changes li").length >= 2`)
+	if points := ask[string](v, `document.querySelector("[data-line=workers] .stroke").getAttribute("d")`); !strings.Contains(points, "L") {
+		t.Errorf("the line of workers is %q", points)
+	}
+	v.shot("fleet")
+	v.accessible()
+	v.do(chromedp.Navigate(address + "/model"))
+	v.shot("model")
+	v.accessible()
+	v.allowed = "/nowhere"
+	v.do(chromedp.Navigate(address + "/nowhere"))
+	v.shot("missing")
+	v.accessible()
+}
+
+// A thousand pictures in one drop are to stay smooth: the longest gap between two frames while results come is reported.
+func TestBrowserThousandPictures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a thousand pictures take a while")
+	}
+	s := newSite(t, 2000)
+	s.work(t, 0, landscape)
+	v := visit(t)
+	v.do(chromedp.Navigate(serve(t, s)))
+	v.run(`{
+		const bytes = Uint8Array.from(atob("` + base64.StdEncoding.EncodeToString(scene(1)) + `"), (c) => c.charCodeAt(0));
+		carried = new DataTransfer();
+		for (let i = 1; i <= 1000; i++) carried.items.add(new File([bytes], i + ".jpg"));
+	}`)
+	before := cpu(t)
+	v.run(`{
+		gaps = [];
+		let before = performance.now();
+		const frame = (now) => { gaps.push(now - before); before = now; requestAnimationFrame(frame); };
+		requestAnimationFrame(frame);
+		document.querySelector("main").dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
+	}`)
+	v.until(`document.querySelectorAll("#cards .card").length === 1000`)
+	v.run("shifts = []")
+	v.until(ended + " === 1000")
+	v.still()
+	spent := cpu(t) - before
+	shown := ask[int](v, `document.querySelectorAll("#cards img[src]").length`)
+	if shown > 100 {
+		t.Errorf("%d pictures are decoded at once", shown)
+	}
+	t.Logf("%.2f s of the processor for a page of 1,000; %s; %d pictures decoded", spent, ask[string](v, `gaps.sort((a, b) => a - b), "frames in ms: median " + gaps[gaps.length >> 1].toFixed(1) +
+		", 99 % " + gaps[Math.floor(gaps.length * .99)].toFixed(1) + ", longest " + gaps.at(-1).toFixed(0) +
+		"; script memory " + (performance.memory.usedJSHeapSize / 2**20).toFixed(1) + " MiB"`), shown)
+}

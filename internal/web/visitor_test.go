@@ -1,0 +1,254 @@
+package web_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/systeminfo"
+	"github.com/chromedp/chromedp"
+)
+
+var (
+	shots = flag.String("shots", "", "folder to put screenshots into")
+	axe   = flag.String("axe", "", "file axe.min.js of the npm package axe-core, to check pages for accessibility")
+)
+
+// chromium is the one browser of all tests. TestMain ends it.
+var chromium struct {
+	once sync.Once
+	ctx  context.Context
+	err  error
+	end  []func()
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for i := range chromium.end {
+		chromium.end[len(chromium.end)-1-i]()
+	}
+	os.Exit(code)
+}
+
+func startChromium() {
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		chromium.err = errors.New("no Chromium on this machine: install it to run the tests of the pages in a browser")
+		return
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
+	ctx, endAll := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, endFirst := chromedp.NewContext(ctx)
+	chromium.end = []func(){endAll, endFirst}
+	chromium.ctx = ctx
+	if err := chromedp.Do(ctx); err != nil {
+		chromium.err = fmt.Errorf("starting %s: %w", path, err)
+	}
+}
+
+// visitor is somebody with a browser profile of their own.
+type visitor struct {
+	t       *testing.T
+	ctx     context.Context
+	allowed string // end of an address that is meant to fail; set before it is visited
+}
+
+// watchShifts notes what moves on a page without the visitor's doing.
+const watchShifts = `shifts = []; new PerformanceObserver((list) => {
+	for (const s of list.getEntries()) {
+		if (!s.hadRecentInput) shifts.push(s.value + " " + s.sources.map((x) => x.node?.className || x.node?.nodeName));
+	}
+}).observe({ type: "layout-shift", buffered: true })`
+
+// visit opens a fresh profile, or skips the test where there is no browser. What its pages complain about on the console fails the test.
+func visit(t *testing.T) *visitor {
+	t.Helper()
+	chromium.once.Do(startChromium)
+	if chromium.err != nil {
+		t.Skip(chromium.err)
+	}
+	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
+	v := &visitor{t: t, ctx: ctx}
+	v.do(chromedp.EmulateViewport(1280, 900))
+	call(v, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watchShifts})
+	said := make(chan struct{})
+	console := chromedp.Console(ctx)
+	go func() {
+		defer close(said)
+		for m, err := range console {
+			if err != nil {
+				return
+			}
+			if (m.Type == "error" || m.Exception != nil) && (v.allowed == "" || !strings.HasSuffix(m.URL, v.allowed)) {
+				t.Errorf("the page complained: %s %s", m.Text, m.URL)
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-said
+	})
+	return v
+}
+
+func (v *visitor) do(steps ...chromedp.Action[chromedp.Void]) {
+	v.t.Helper()
+	if err := chromedp.Do(v.ctx, steps...); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// call gives the browser a command of its protocol.
+func call[P, R any](v *visitor, command cdp.Command[P, R], params P) {
+	v.t.Helper()
+	if _, err := chromedp.Call(v.ctx, command, params); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// ask evaluates a script.
+func ask[T any](v *visitor, script string) T {
+	v.t.Helper()
+	answer, err := chromedp.Run(v.ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	if err != nil {
+		v.t.Fatalf("%.300s: %v", script, err)
+	}
+	return answer
+}
+
+// run evaluates a script for what it does.
+func (v *visitor) run(script string) {
+	v.t.Helper()
+	ask[chromedp.Void](v, script)
+}
+
+// until waits until the script is true.
+func (v *visitor) until(script string) {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void](script, chromedp.WithPollingInterval(50*time.Millisecond))); err != nil {
+		v.t.Fatalf("waiting for %s: %v\n%.1500s", script, err, ask[string](v, `document.querySelector("main").innerText`))
+	}
+}
+
+// cpu is the time that the processes of the browser have spent on pages, in seconds.
+func cpu(t *testing.T) float64 {
+	t.Helper()
+	info, err := chromedp.CallBrowser(chromium.ctx, systeminfo.GetProcessInfo, cdp.Empty{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spent := 0.0
+	for _, process := range info.ProcessInfo {
+		if process.Type == "renderer" {
+			spent += process.CPUTime
+		}
+	}
+	return spent
+}
+
+// look makes the browser prefer a colour scheme; "" is its own.
+func (v *visitor) look(scheme string) {
+	v.t.Helper()
+	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}
+	call(v, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
+	// Colours change gradually, and a check or a picture should not fall in between.
+	v.run(`Promise.allSettled(document.getAnimations().filter((a) => a instanceof CSSTransition).map((a) => a.finished))`)
+}
+
+// shot keeps a screenshot where the flag asks for it, light and dark.
+func (v *visitor) shot(name string) {
+	v.t.Helper()
+	if *shots == "" {
+		return
+	}
+	for suffix, scheme := range map[string]string{"": "light", "-dark": "dark"} {
+		v.look(scheme)
+		picture, err := chromedp.Run(v.ctx, chromedp.CaptureScreenshot())
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(*shots, name+suffix+".png"), picture, 0o644); err != nil {
+			v.t.Fatal(err)
+		}
+	}
+	v.look("")
+}
+
+// phone makes the window that of a phone.
+func (v *visitor) phone() {
+	v.t.Helper()
+	v.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch))
+}
+
+// accessible fails the test for each rule of accessibility that the page breaks, where the flag names the tool.
+func (v *visitor) accessible() {
+	v.t.Helper()
+	if *axe == "" {
+		return
+	}
+	tool, err := os.ReadFile(*axe)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		v.look(scheme)
+		v.run(string(tool))
+		found := ask[string](v, `axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }).then((r) =>
+			r.violations.map((x) => x.id + ": " + x.help + " " + x.nodes.slice(0, 4).map((n) => n.target + " " + n.failureSummary).join("; ")).join("\n"))`)
+		if found != "" {
+			v.t.Errorf("%s:\n%s", scheme, found)
+		}
+	}
+	v.look("")
+}
+
+// still fails the test where something on the page moved without the visitor's doing.
+func (v *visitor) still() {
+	v.t.Helper()
+	if moved := ask[[]string](v, "shifts"); len(moved) > 0 {
+		v.t.Errorf("things moved on the page: %q", moved)
+	}
+}
+
+// drop drops files on the page.
+func (v *visitor) drop(files ...file) {
+	v.t.Helper()
+	type encoded struct{ Name, Body string }
+	var all []encoded
+	for _, f := range files {
+		all = append(all, encoded{f.name, base64.StdEncoding.EncodeToString(f.body)})
+	}
+	list, err := json.Marshal(all)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.run(fmt.Sprintf(`{
+		const carried = new DataTransfer();
+		for (const { Name, Body } of %s) carried.items.add(new File([Uint8Array.from(atob(Body), (c) => c.charCodeAt(0))], Name));
+		for (const kind of ["dragenter", "dragover", "drop"]) {
+			document.querySelector("main").dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
+		}
+	}`, list))
+}
