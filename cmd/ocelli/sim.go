@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -55,9 +56,9 @@ func newSimCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			policies := sim.Policies
-			if f.policy != "all" {
-				policies = strings.Split(f.policy, ",")
+			policies, err := f.policies()
+			if err != nil {
+				return usageError{err}
 			}
 			return f.simulate(cmd.Context(), c, load, policies, cmd.OutOrStdout())
 		},
@@ -69,7 +70,7 @@ func newSimCommand() *cobra.Command {
 	fl.IntVar(&f.workers, "workers", usual.Max, "workers at most")
 	fl.DurationVar(&f.startup, "startup", time.Duration(usual.Startup*float64(time.Second)), "`TIME` from asking for a worker to its first image")
 	fl.StringVar(&f.rate, "rate", "20/s", "images that one worker does, as `N/s`, N/min or N/h")
-	fl.StringVar(&f.price, "price", "0.0425/h", "US dollars for one worker, as `USD/h`; with 0 workers start as processes of one machine do")
+	fl.StringVar(&f.price, "price", "0.0425/h", "US dollars for one worker, as `USD/h`; 0 is one's own machine, where waiting weighs more")
 	fl.DurationVar(&f.billAtLeast, "bill-at-least", time.Duration(usual.BillAtLeast*float64(time.Second)), "`TIME` that is billed for each worker at least")
 	fl.StringVar(&f.mean, "mean", "", "images that arrive on average, as `N/s`; a shape has its own otherwise")
 	fl.DurationVar(&f.length, "length", 0, "`TIME` that the shape takes; it has its own otherwise")
@@ -80,6 +81,19 @@ func newSimCommand() *cobra.Command {
 	fl.StringVar(&f.plot, "plot", "", "write an HTML page with workers and backlog over time to `FILE`")
 	fl.BoolVar(&f.asJSON, "json", false, "print one line of JSON for each policy")
 	return cmd
+}
+
+func (f simFlags) policies() ([]string, error) {
+	if f.policy == "all" {
+		return sim.Policies, nil
+	}
+	names := strings.Split(strings.ReplaceAll(f.policy, " ", ""), ",")
+	for _, name := range names {
+		if !slices.Contains(sim.Policies, name) {
+			return nil, fmt.Errorf("--policy=%s: there is no policy %q: choose all, or some of %s", f.policy, name, strings.Join(sim.Policies, ","))
+		}
+	}
+	return names, nil
 }
 
 // config reads the flags that describe the world, and the mean rate of arrivals.
@@ -142,7 +156,7 @@ func (f simFlags) load(c sim.Config, mean float64, args []string) (sim.Load, err
 func (f simFlags) simulate(ctx context.Context, c sim.Config, load sim.Load, policies []string, out io.Writer) error {
 	var results []sim.Result
 	for _, name := range policies {
-		r, err := sim.Run(ctx, c, load, strings.TrimSpace(name))
+		r, err := sim.Run(ctx, c, load, name)
 		if err != nil {
 			return fmt.Errorf("simulating %s: %w", load.Name, err)
 		}

@@ -26,8 +26,9 @@ const (
 //     (https://github.com/Azure/AzurePublicDataset, AzureFunctionsInvocationTrace2021.md). Each
 //     invocation is one image, which arrives when the invocation began; its duration is not used, as
 //     images are all alike and take what Config.Rate says.
-//   - the decision log of this service, lines of JSON ([scale.Decision]). Images arrive evenly between two
-//     decisions.
+//   - the decision log of this service, lines of JSON ([scale.Decision]). Only decisions that changed something
+//     are in it: images arrive evenly between two of them where a stream flowed, and else in the second before
+//     the later one, which they brought about.
 func ReadTrace(name string, r io.Reader) (Load, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 1<<16), traceLine)
@@ -112,6 +113,7 @@ type logged struct {
 		Arrived int64     `json:"arrived"`
 		Ready   int64     `json:"ready"`
 		Leased  int64     `json:"leased"`
+		Arrival float64   `json:"arrival_per_s"`
 	} `json:"seen"`
 }
 
@@ -138,8 +140,12 @@ func (l *decisionLog) read(line []byte) error {
 	if over < 0 || d.Seen.Now.Sub(l.first).Seconds() > traceSpan {
 		return fmt.Errorf("the decision of %s is out of order or more than a year after the first", d.Seen.Now.Format(time.RFC3339))
 	}
+	begin := from.Sub(l.first).Seconds()
+	if over > 1 && l.before.Seen.Arrival == 0 && d.Seen.Arrival == 0 {
+		begin, over = begin+over-1, 1
+	}
 	if n > 0 {
-		l.batches = append(l.batches, Batch{At: from.Sub(l.first).Seconds(), Over: over, Count: n})
+		l.batches = append(l.batches, Batch{At: begin, Over: over, Count: n})
 	}
 	l.before = &d
 	return nil

@@ -72,7 +72,7 @@ func TestDecisionLogOfTwoControllers(t *testing.T) {
 		return fmt.Sprintf(`{"seen":{"now":%q,"arrived":%d}}`+"\n", at(float64(second)).Format(time.RFC3339), arrived)
 	}
 	got := read(t, line(0, 100)+line(1, 150)+line(9, 20)) // another took over and counts from 0
-	if len(got) != 2 || got[0].Count != 50 || got[1].Count != 20 || got[1].Over != 8 {
+	if len(got) != 2 || got[0].Count != 50 || got[1].Count != 20 || got[1].At != 8 || got[1].Over != 1 {
 		t.Errorf("%+v", got)
 	}
 }
