@@ -222,6 +222,9 @@ func (t *tally) report(took time.Duration) *Report {
 	})
 	r.Confusions = r.Confusions[:min(len(r.Confusions), maxConfusions)]
 	slices.Sort(r.Failures)
+	if r.Failures == nil {
+		r.Failures = []string{} // an empty list in JSON
+	}
 	return &r
 }
 

@@ -146,7 +146,7 @@ func TestTables(t *testing.T) {
 			write(t, filepath.Join(folder, "pic.png"), picture(t, 255, 0, 0))
 			write(t, filepath.Join(folder, "pic2.png"), picture(t, 0, 0, 255))
 			for _, path := range []string{folder, filepath.Join(folder, "truth.csv")} {
-				if r := run(t, path); r.N != 2 || r.Top1 != 1 || r.Failed != 0 {
+				if r := run(t, path); r.N != 2 || r.Top1 != 1 || r.Failed != 0 || r.Failures == nil {
 					t.Errorf("%s: %+v", path, r)
 				}
 			}
