@@ -60,12 +60,12 @@ const imagenetCard = `{"preprocess": {"preset": "imagenet"}, ` + colourLabels + 
 
 func TestSuite(t *testing.T) {
 	for name, n := range map[string]network{
-		"any batch":         {input: []int{0, 3, 32, 32}},
-		"one at a time":     {input: []int{1, 3, 32, 32}},
-		"a batch of four":   {input: []int{4, 3, 24, 40}},
-		"channels last":     {input: []int{0, 32, 32, 3}},
-		"softmax within":    {input: []int{0, 3, 32, 32}, softmax: true},
-		"shapes not told":   {input: []int{0, 3, 32, 32}, hidden: true},
+		"any batch":       {input: []int{0, 3, 32, 32}},
+		"one at a time":   {input: []int{1, 3, 32, 32}},
+		"a batch of four": {input: []int{4, 3, 24, 40}},
+		"channels last":   {input: []int{0, 32, 32, 3}},
+		"softmax within":  {input: []int{0, 3, 32, 32}, softmax: true},
+		"shapes not told": {input: []int{0, 3, 32, 32}, hidden: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			classifytest.Run(t, func(t *testing.T) classify.Classifier { return open(t, n, imagenetCard) })
