@@ -140,6 +140,7 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 		return err
 	})
 	group.Go(func() error { return n.run(ctx, listener) })
+	group.Go(func() error { return broker.Watch(ctx) })
 	greet(out, listener.Addr(), data)
 	return group.Wait()
 }

@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/natsconn", "internal/telemetry", "client"},
 	{"internal/intake", "internal/work", "internal/scale", "internal/catalog", "internal/eval"},
 	{"internal/api", "internal/web", "internal/rekognition", "internal/sim"},
-	{"cmd/ocelli"},
+	{"cmd/ocelli", "internal/ortlib/pack"},
 }
 
 // drivers are the packages behind each seam. A driver imports its own seam, the root and what stands in besides, and
