@@ -126,7 +126,7 @@ func (v *view) outcome(n int) Outcome {
 	alive, coming := v.busy+v.idle, v.coming
 	extra := n - v.staff()
 	if extra > 0 {
-		coming = append(coming[:len(coming):len(coming)], arrival{extra, v.lead})
+		coming = append(coming[:len(coming):len(coming)], recruit{extra, v.lead})
 	} else if extra < 0 {
 		alive, coming = v.without(-extra)
 	}
@@ -145,7 +145,7 @@ func (v *view) outcome(n int) Outcome {
 }
 
 // without is what remains when n workers end: the last to come go first.
-func (v *view) without(n int) (alive int, coming []arrival) {
+func (v *view) without(n int) (alive int, coming []recruit) {
 	coming = append(coming, v.coming...)
 	n = max(0, n-v.lost)
 	for n > 0 && len(coming) > 0 {

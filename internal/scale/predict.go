@@ -21,7 +21,7 @@ func Predict(p Policy, s Seen, ahead int64) (eta, p90 float64) {
 	arrive := func(lead float64) float64 {
 		coming := v.coming
 		if wanted > 0 {
-			coming = append(coming[:len(coming):len(coming)], arrival{wanted, lead})
+			coming = append(coming[:len(coming):len(coming)], recruit{wanted, lead})
 		}
 		return v.finish(float64(ahead), v.busy+v.idle, coming)
 	}

@@ -20,15 +20,15 @@ type view struct {
 	rate    float64 // images per second and worker
 	busy    int
 	idle    int
-	coming  []arrival // in the order in which they are expected
+	coming  []recruit // in the order in which they are expected
 	lost    int       // asked for so long ago that they are not expected any more
 	lead    float64   // from asking for a worker to its first image: the median
 	lead90  float64   // nine of ten are there by then
 	notes   string
 }
 
-// arrival is a number of workers that will be there after some seconds.
-type arrival struct {
+// recruit is a number of workers that will be there after some seconds.
+type recruit struct {
 	count int
 	after float64
 }
@@ -96,9 +96,9 @@ func (v *view) expect() {
 			v.lost += c.Count
 			continue
 		}
-		v.coming = append(v.coming, arrival{c.Count, after})
+		v.coming = append(v.coming, recruit{c.Count, after})
 	}
-	slices.SortStableFunc(v.coming, func(a, b arrival) int { return cmp.Compare(a.after, b.after) })
+	slices.SortStableFunc(v.coming, func(a, b recruit) int { return cmp.Compare(a.after, b.after) })
 	if v.lost > 0 {
 		v.notes = fmt.Sprintf(" (%s never came and %s not counted on)", workers(v.lost), isAre(v.lost))
 	}
@@ -135,7 +135,7 @@ func (v *view) staleAfter() float64 {
 // fluid follows the backlog, taken as a fluid, with the given workers until it is gone or the moment until
 // comes. It returns what is left then, and when that was. left is infinite, and at too, where the backlog
 // never ends.
-func (v *view) fluid(work, inflow float64, alive int, coming []arrival, until float64) (left, at float64) {
+func (v *view) fluid(work, inflow float64, alive int, coming []recruit, until float64) (left, at float64) {
 	hands := float64(alive)
 	for i := 0; ; i++ {
 		end := until
@@ -162,7 +162,7 @@ func (v *view) fluid(work, inflow float64, alive int, coming []arrival, until fl
 
 // finish is the time until so many images are done. Images are whole: a worker that is idle or starting needs
 // the time of a whole image for its last one, whoever waits for it.
-func (v *view) finish(work float64, alive int, coming []arrival) float64 {
+func (v *view) finish(work float64, alive int, coming []recruit) float64 {
 	_, low := v.fluid(work, 0, alive, coming, math.Inf(1))
 	if math.IsInf(low, 1) || work <= 0 {
 		return low

@@ -173,13 +173,6 @@ func (p *exactPool) observe(now float64) observation {
 	return o
 }
 
-func (p *exactPool) end(now float64) {
-	for i := range p.workers {
-		p.bill(1, p.workers[i].asked, now)
-	}
-	p.workers = nil
-}
-
 // addStarting adds workers to those that were asked for at the same time.
 func addStarting(list []scale.Starting, n int, asked float64) []scale.Starting {
 	when := at(asked)

@@ -177,10 +177,3 @@ func (p *fluidPool) observe(now float64) observation {
 	o.idle, o.leased = p.alive-o.busy, int64(o.busy)
 	return o
 }
-
-func (p *fluidPool) end(now float64) {
-	for _, g := range p.groups {
-		p.bill(g.count, g.asked, now)
-	}
-	p.groups = nil
-}

@@ -156,7 +156,7 @@ func (w *world) run(ctx context.Context, s *scaler, r *Result) error {
 		r.Series.add(now, float64(o.ready+o.leased), float64(o.busy+o.idle), float64(want))
 		rests := w.ended && o.ready+o.leased == 0
 		if rests && (o.staff() <= s.standing || now > w.tally().last+linger) {
-			w.pool.end(now)
+			w.pool.remove(w.pool.observe(now).staff(), now, false)
 			return nil
 		}
 	}
@@ -208,7 +208,6 @@ type pool interface {
 	add(n int, asked, ready float64)
 	remove(n int, now float64, blind bool)
 	observe(now float64) observation
-	end(now float64)
 	count() *tally
 }
 
