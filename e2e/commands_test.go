@@ -225,7 +225,7 @@ func submit(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// harass N EVERY kills a worker with SIGKILL, N times, once in every EVERY.
+// harass N EVERY kills a worker at work with SIGKILL, N times, once in every EVERY.
 func harass(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -241,7 +241,7 @@ func harass(ts *testscript.TestScript, _ bool, args []string) {
 		status, err := c.Status(context.Background())
 		ts.Check(err)
 		for _, w := range status.Workers {
-			if w.PID != 0 && syscall.Kill(w.PID, syscall.SIGKILL) == nil {
+			if w.State == ocelli.WorkerBusy && syscall.Kill(w.PID, syscall.SIGKILL) == nil {
 				ts.Logf("killed %s (%d, %s)", w.Name, w.PID, w.State)
 				killed++
 				break

@@ -1,0 +1,175 @@
+package scale_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ocelli/ocelli/internal/fleet"
+	"github.com/ocelli/ocelli/internal/notify"
+	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/queue/queuetest"
+	"github.com/ocelli/ocelli/internal/scale"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// world is a queue, a crew of workers that take 50 ms an image, and the loop between them, in virtual time.
+type world struct {
+	queue *queuetest.Faulty
+	crew  *fleet.Crew
+	loop  *scale.Loop
+	sent  atomic.Int64
+}
+
+func start(t *testing.T, policy scale.Policy) *world {
+	const lease = 10 * time.Second
+	w := &world{queue: queuetest.NewFaulty(queue.NewMem(lease, 100_000))}
+	bus := notify.NewMem()
+	launcher := fleet.NewMem(300*time.Millisecond, func(ctx context.Context, drain <-chan struct{}, name string) error {
+		reporter := fleet.NewReporter(bus, quiet, name, "test")
+		reporting, stop := context.WithCancel(ctx)
+		defer stop()
+		go func() { _ = reporter.Run(reporting) }()
+		reporter.Ready("test")
+		for {
+			select {
+			case <-drain:
+				return nil
+			default:
+			}
+			ds, err := w.queue.Receive(ctx, 1, time.Second)
+			if err != nil {
+				return err
+			}
+			for _, d := range ds {
+				reporter.Leased(1)
+				time.Sleep(50 * time.Millisecond)
+				_ = w.queue.Ack(ctx, d)
+				reporter.Settled(1)
+			}
+		}
+	})
+	roster := fleet.NewRoster(bus)
+	w.crew = fleet.NewCrew(launcher, roster, quiet, fleet.CrewConfig{Exits: launcher.Exits()})
+	w.loop = scale.NewLoop(policy, w.queue, w.crew, w.sent.Load, nil, quiet)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{}, 2)
+	go func() { _ = roster.Run(ctx); ended <- struct{}{} }()
+	go func() { _ = w.loop.Run(ctx); ended <- struct{}{} }()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		<-ended
+		launcher.Close()
+	})
+	synctest.Wait()
+	return w
+}
+
+func (w *world) send(t *testing.T, n int) {
+	t.Helper()
+	msgs := make([]queue.Message, n)
+	for i := range msgs {
+		msgs[i] = queue.Message{ID: fmt.Sprint(w.sent.Add(1)), Body: []byte("x")}
+	}
+	if err := w.queue.Send(t.Context(), msgs...); err != nil {
+		t.Fatal(err)
+	}
+	w.loop.Wake()
+}
+
+func (w *world) backlog(t *testing.T) int64 {
+	t.Helper()
+	stats, err := w.queue.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stats.Backlog()
+}
+
+func TestWorkersComeWithTheWorkAndGoWhenItIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := scale.Local(4)
+		policy.Min = 0
+		w := start(t, policy)
+		if n := len(w.crew.Snapshot().Workers); n != 0 {
+			t.Fatalf("%d workers before there is work", n)
+		}
+		w.send(t, 200)
+		time.Sleep(500 * time.Millisecond)
+		if n := len(w.crew.Snapshot().Workers); n != 4 {
+			d, _ := w.loop.Last()
+			t.Errorf("%d workers for 200 images, want the 4 that may be: %s", n, d.Reason)
+		}
+		time.Sleep(6 * time.Second)
+		if n := w.backlog(t); n != 0 {
+			t.Errorf("%d images are left after twice the time they take", n)
+		}
+		time.Sleep(25 * time.Second)
+		if n := len(w.crew.Snapshot().Workers); n != 0 {
+			d, _ := w.loop.Last()
+			t.Errorf("%d workers half a minute after the last image: %s", n, d.Reason)
+		}
+		w.send(t, 1)
+		time.Sleep(time.Second)
+		if n := w.backlog(t); n != 0 {
+			t.Error("the first image after a pause was not done within a second")
+		}
+	})
+}
+
+// A queue that cannot be counted is no empty queue.
+func TestWithoutACountTheWorkersStayAsTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := scale.Local(2)
+		policy.Min = 0
+		w := start(t, policy)
+		w.send(t, 1000)
+		time.Sleep(2 * time.Second)
+		faults := make([]queuetest.Fault, 60)
+		for i := range faults {
+			faults[i] = queuetest.Before
+		}
+		w.queue.Fail(queuetest.Stats, faults...)
+		time.Sleep(40 * time.Second)
+		if n := len(w.crew.Snapshot().Workers); n != 2 {
+			t.Errorf("%d workers while the queue cannot be counted, want 2", n)
+		}
+		if _, problem := w.loop.Last(); problem == "" {
+			t.Error("nobody is told that the queue cannot be counted")
+		}
+	})
+}
+
+func TestDecisionsThatChangeSomethingAreRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var recorded []scale.Decision
+		q := queue.NewMem(time.Minute, 100)
+		launcher := fleet.NewMem(time.Hour, nil)
+		defer launcher.Close()
+		crew := fleet.NewCrew(launcher, fleet.NewRoster(notify.NewMem()), quiet, fleet.CrewConfig{})
+		loop := scale.NewLoop(scale.Local(2), q, crew, func() int64 { return 0 }, func(d scale.Decision) error {
+			recorded = append(recorded, d)
+			return errors.New("the disk is full") // and the loop goes on
+		}, quiet)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { _ = loop.Run(ctx); close(done) }()
+		time.Sleep(5 * time.Second)
+		if err := q.Send(t.Context(), queue.Message{ID: "1", Body: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		cancel()
+		<-done
+		if len(recorded) < 1 || recorded[len(recorded)-1].Reason == "" {
+			t.Errorf("recorded %d decisions", len(recorded))
+		}
+	})
+}
