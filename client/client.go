@@ -136,6 +136,15 @@ func (c *Client) Status(ctx context.Context) (*ocelli.Status, error) {
 	return &s, err
 }
 
+// Decisions returns the scaling decisions since then, oldest first, each as the server wrote it: the newest thousand at most.
+func (c *Client) Decisions(ctx context.Context, since time.Duration) ([]json.RawMessage, error) {
+	var answer struct {
+		Decisions []json.RawMessage `json:"decisions"`
+	}
+	err := c.call(ctx, http.MethodGet, "/v1/scaling/decisions?since="+since.String(), "", nil, &answer)
+	return answer.Decisions, err
+}
+
 // call sends a request and decodes the JSON of a good answer into into.
 func (c *Client) call(ctx context.Context, method, path, contentType string, body io.Reader, into any) error {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)

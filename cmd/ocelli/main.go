@@ -82,7 +82,7 @@ func newRootCommand() *cobra.Command {
 	root.PersistentFlags().String("config", "", "read settings from this TOML `FILE`")
 	root.AddCommand(
 		newUpCommand(), newServeCommand(), newWorkerCommand(), newClassifyCommand(),
-		newStatusCommand(), newCleanCommand(), newModelsCommand(), newSimCommand(), newVersionCommand(),
+		newStatusCommand(), newWhyCommand(), newCleanCommand(), newModelsCommand(), newSimCommand(), newVersionCommand(),
 	)
 	return root
 }

@@ -74,7 +74,8 @@ type node struct {
 	maxWorkers int
 }
 
-func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.Roster, model *ocelli.Model, log *slog.Logger) *node {
+// newNode returns a web node. journal is nil where the node keeps no workers.
+func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.Roster, model *ocelli.Model, journal *scale.Journal, log *slog.Logger) *node {
 	n := &node{log: log, backends: b, roster: roster, model: model}
 	n.metrics = telemetry.New(func() ocelli.Status { return n.status(context.Background()) })
 	results := &result.Store{Blobs: b.blobs, Bus: b.bus}
@@ -85,10 +86,14 @@ func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.R
 		Sent:   n.sent,
 	}
 	mux := http.NewServeMux()
-	(&api.API{
+	a := &api.API{
 		Intake: in, Tracker: n.tracker, Results: results, Blobs: b.blobs,
 		Status: n.status, Ready: api.Readiness(n.checkQueue), RequestBytes: int64(s.maxRequest), Log: log,
-	}).Register(mux)
+	}
+	if journal != nil {
+		a.Decisions = journal.Since
+	}
+	a.Register(mux)
 	mux.Handle("GET /metrics", n.metrics.Handler())
 	mux.Handle("/", web.New(web.Config{
 		Intake: in, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, RequestBytes: int64(s.maxRequest), Log: log,

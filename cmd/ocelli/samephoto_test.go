@@ -79,15 +79,15 @@ func labelsOf(t *testing.T, m *onnx.Model, data []byte) []ocelli.Label {
 }
 
 // sameLabels tells how two answers for one photo differ. Two labels of nearly one score may change places.
-func sameLabels(a, b []ocelli.Label) error {
+func sameLabels(a, b []ocelli.Label, tolerance float64) error {
 	score := map[string]float64{}
 	for _, l := range b {
 		score[l.ID] = l.Score
 	}
-	if d := math.Abs(a[0].Score - score[a[0].ID]); d > 0.02 {
+	if d := math.Abs(a[0].Score - score[a[0].ID]); d > tolerance {
 		return fmt.Errorf("%s has %.3f and %.3f", a[0].Name, a[0].Score, score[a[0].ID])
 	}
-	if a[0].ID != b[0].ID && a[0].Score-a[1].Score > 0.02 {
+	if a[0].ID != b[0].ID && a[0].Score-a[1].Score > tolerance {
 		return fmt.Errorf("%s became %s", a[0].Name, b[0].Name)
 	}
 	return nil
@@ -127,7 +127,11 @@ func samePhoto(t *testing.T, m *onnx.Model, path string) {
 		"as JPEG":          asJPEG(t, whole.Pixels, 97, false),
 		"as a turned JPEG": asJPEG(t, whole.Pixels, 97, true),
 	} {
-		if err := sameLabels(want, labelsOf(t, m, file)); err != nil {
+		tolerance := 0.02
+		if how != "as PNG" {
+			tolerance = 0.04 // Go's encoder halves the colours once more, and when turned along the other axis
+		}
+		if err := sameLabels(want, labelsOf(t, m, file), tolerance); err != nil {
 			t.Errorf("%s %s: %v", filepath.Base(path), how, err)
 		}
 	}
@@ -144,7 +148,7 @@ func samePhoto(t *testing.T, m *onnx.Model, path string) {
 		t.Fatal(err)
 	}
 	for i := range all {
-		if err := sameLabels(alone[0], all[i]); err != nil {
+		if err := sameLabels(alone[0], all[i], 0.001); err != nil {
 			t.Errorf("%s in a batch, at %d: %v", filepath.Base(path), i, err)
 		}
 	}

@@ -121,8 +121,9 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	roster := fleet.NewRoster(b.bus)
 	crew := fleet.NewCrew(launcher, roster, log, fleet.CrewConfig{Exits: launcher.Exits()})
 
-	n := newNode(s.shared, s.node, b, roster, model, log)
-	loop := scale.NewLoop(s.scaling(), b.queue, crew, n.accepted.Load, nil, log)
+	journal := scale.OpenJournal(filepath.Join(data, "decisions.ndjson"))
+	n := newNode(s.shared, s.node, b, roster, model, journal, log)
+	loop := scale.NewLoop(s.scaling(), b.queue, crew, n.accepted.Load, journal.Record, log)
 	n.crew, n.loop, n.maxWorkers = crew, loop, s.maxWorkers
 
 	group, ctx := errgroup.WithContext(ctx)

@@ -13,6 +13,7 @@ import (
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/scale"
 )
 
 const (
@@ -22,13 +23,15 @@ const (
 
 // API answers under /v1. Its fields are set before [API.Register].
 type API struct {
-	Intake       *intake.Intake
-	Tracker      *result.Tracker
-	Results      *result.Store
-	Blobs        blob.Store
-	Status       func(context.Context) ocelli.Status
-	Ready        func(context.Context) error // nil when images can be taken
-	RequestBytes int64                       // of one request
+	Intake  *intake.Intake
+	Tracker *result.Tracker
+	Results *result.Store
+	Blobs   blob.Store
+	Status  func(context.Context) ocelli.Status
+	Ready   func(context.Context) error // nil when images can be taken
+	// Decisions returns the newest scaling decisions since a time; nil where this node keeps no workers.
+	Decisions    func(since time.Time, most int) ([]scale.Decision, error)
+	RequestBytes int64 // of one request
 	Log          *slog.Logger
 }
 
@@ -41,6 +44,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/classify", a.postClassify)
 	mux.HandleFunc("GET /v1/images/{id}", a.getImage)
 	mux.HandleFunc("GET /v1/images/{id}/content", a.getContent)
+	mux.HandleFunc("GET /v1/scaling/decisions", a.getDecisions)
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, a.Status(r.Context()))
 	})

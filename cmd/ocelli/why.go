@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ocelli/ocelli/client"
+	"github.com/ocelli/ocelli/internal/scale"
+)
+
+func newWhyCommand() *cobra.Command {
+	var server string
+	var since time.Duration
+	var all, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "why",
+		Short: "Say why there are as many workers as there are, and were",
+		Long: "Why prints the scaling decisions of late that changed the number of workers, oldest first: when, how many, why, and\n" +
+			"what one worker more or less would have meant. With --json every decision is one line that `ocelli sim` can replay.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := client.New(server)
+			if err != nil {
+				return usageError{err}
+			}
+			if since <= 0 {
+				return usageError{fmt.Errorf("--since=%s is not possible: give a duration like 1h", since)}
+			}
+			decisions, err := c.Decisions(cmd.Context(), since)
+			if err != nil {
+				return err
+			}
+			return printDecisions(cmd.OutOrStdout(), decisions, since, all, asJSON)
+		},
+	}
+	cmd.Flags().StringVar(&server, "server", defaultServer, "`URL` of the service")
+	cmd.Flags().DurationVar(&since, "since", time.Hour, "how far to look back")
+	cmd.Flags().BoolVar(&all, "all", false, "also the decisions that changed nothing but the reason")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one decision per line, whole")
+	return cmd
+}
+
+func printDecisions(out io.Writer, decisions []json.RawMessage, since time.Duration, all, asJSON bool) error {
+	if len(decisions) == 0 && !asJSON {
+		_, err := fmt.Fprintf(out, "Nothing was changed in the last %s.\n", since)
+		return err
+	}
+	want := -1
+	for _, line := range decisions {
+		if asJSON {
+			if _, err := fmt.Fprintf(out, "%s\n", line); err != nil {
+				return err
+			}
+			continue
+		}
+		var d scale.Decision
+		if err := json.Unmarshal(line, &d); err != nil {
+			return fmt.Errorf("the server answered a decision that cannot be read: %w", err)
+		}
+		if d.Want == want && !all {
+			continue
+		}
+		want = d.Want
+		_, err := fmt.Fprintf(out, "%s  %2d  %s\n", d.Seen.Now.Local().Format("Jan 02 15:04:05"), d.Want, d.Reason)
+		if err != nil {
+			return err
+		}
+		for _, other := range []*scale.Outcome{d.Fewer, d.More} {
+			if other != nil && d.Seen.Ready+d.Seen.Leased > 0 {
+				if _, err := fmt.Fprintf(out, "%22swith %d: %s\n", "", other.Workers, outcome(*other)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// outcome says what a number of workers was predicted to lead to.
+func outcome(o scale.Outcome) string {
+	text := fmt.Sprintf("done after %.1f s", o.Finish)
+	if o.Finish < 0 {
+		text = "never done"
+	}
+	if o.WorkerSeconds >= 0 {
+		text += fmt.Sprintf(", %.1f worker-seconds", o.WorkerSeconds)
+	}
+	if o.USD > 0 {
+		text += fmt.Sprintf(", $%.5f", o.USD)
+	}
+	return text
+}

@@ -1,0 +1,321 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"log/slog"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/client"
+	"github.com/ocelli/ocelli/internal/api"
+	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/classify"
+	"github.com/ocelli/ocelli/internal/decode"
+	"github.com/ocelli/ocelli/internal/intake"
+	"github.com/ocelli/ocelli/internal/notify"
+	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/work"
+)
+
+// serve runs the API on seams in memory with one worker that names colours.
+func serve(t *testing.T) string {
+	t.Helper()
+	blobs, q, bus, log := new(blob.Mem), queue.NewMem(10*time.Second, 10_000), notify.NewMem(), slog.New(slog.DiscardHandler)
+	results := &result.Store{Blobs: blobs, Bus: bus}
+	tracker := result.NewTracker(results, "result.test", log, nil)
+	a := &api.API{
+		Intake: &intake.Intake{Blobs: blobs, Queue: q, Results: results, Tracker: tracker,
+			Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 1000, Backlog: 10_000}},
+		Tracker: tracker, Results: results, Blobs: blobs, RequestBytes: 8 << 20, Log: log,
+		Status: func(context.Context) ocelli.Status { return ocelli.Status{Workers: []ocelli.Worker{}, Version: "test"} },
+		Ready:  api.Readiness(func(ctx context.Context) error { _, err := q.Stats(ctx); return err }),
+	}
+	worker := &work.Worker{
+		Config: work.Config{Name: "w1", Concurrency: 2, Lease: 10 * time.Second, LeaseWait: 100 * time.Millisecond,
+			MaxAttempts: 3, MaxBytes: 1 << 20, ImageTime: 10 * time.Second},
+		Queue: q, Blobs: blobs, Results: results, Decoder: decode.New(decode.Limits{}), Classifier: classify.Echo{},
+		Reporter: nobody{}, Log: log,
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = tracker.Run(ctx) })
+	running.Go(func() { _ = worker.Run(ctx, nil) })
+	mux := http.NewServeMux()
+	a.Register(mux)
+	server := httptest.NewServer(mux)
+	t.Cleanup(func() { server.Close(); cancel(); running.Wait() })
+	return server.URL
+}
+
+type nobody struct{}
+
+func (nobody) Leased(int)   {}
+func (nobody) Settled(int)  {}
+func (nobody) GaveBack(int) {}
+
+func picture(c color.Color) []byte {
+	img := image.NewRGBA(image.Rect(0, 0, 8, 4))
+	for i := range 32 {
+		img.Set(i%8, i/8, c)
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+var (
+	red  = picture(color.RGBA{R: 255, A: 255})
+	blue = picture(color.RGBA{B: 255, A: 255})
+)
+
+// call makes a request and returns its answer and body.
+func call(t *testing.T, method, url, contentType string, body []byte) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest(method, url, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(text)
+}
+
+// form is a multipart form of files: name, bytes, name, bytes…
+func form(t *testing.T, pairs ...any) (contentType string, body []byte) {
+	t.Helper()
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for i := 0; i < len(pairs); i += 2 {
+		part, err := w.CreateFormFile(fmt.Sprint("any", i), pairs[i].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = part.Write(pairs[i+1].([]byte))
+	}
+	_ = w.Close()
+	return w.FormDataContentType(), b.Bytes()
+}
+
+func TestAJobFromUploadToExport(t *testing.T) {
+	url := serve(t)
+	contentType, body := form(t, "r.png", red, "=cmd.txt", []byte("text"), "b.png", blue)
+	resp, text := call(t, "POST", url+"/v1/jobs?wait=30s", contentType, body)
+	var job ocelli.Job
+	if err := json.Unmarshal([]byte(text), &job); err != nil || resp.StatusCode != 200 {
+		t.Fatalf("%s, %v: %s", resp.Status, err, text)
+	}
+	if job.State != ocelli.JobDone || job.Total != 3 || job.Done != 2 || job.Failed != 1 || job.Images[0].Result.Labels[0].Name != "red" ||
+		job.Images[2].Result.Labels[0].Name != "blue" || job.Images[1].Error.Code != ocelli.UnsupportedType {
+		t.Errorf("the job reads %s", text)
+	}
+	if resp.Header.Get("Location") != job.Links.Self {
+		t.Errorf("Location is %q, want %q", resp.Header.Get("Location"), job.Links.Self)
+	}
+
+	_, again := call(t, "GET", url+job.Links.Self, "", nil)
+	if again != text {
+		t.Errorf("asked again it reads %s", again)
+	}
+	resp, text = call(t, "GET", url+"/v1/images/"+string(job.Images[2].ID), "", nil)
+	var image ocelli.ImageStatus
+	if err := json.Unmarshal([]byte(text), &image); err != nil || resp.StatusCode != 200 || image.Name != "b.png" || image.Result.Labels[0].Name != "blue" {
+		t.Errorf("%s: %s", resp.Status, text)
+	}
+	resp, text = call(t, "GET", url+"/v1/images/"+string(job.Images[2].ID)+"/content", "", nil)
+	if text != string(blue) || resp.Header.Get("Content-Type") != "image/png" || resp.Header.Get("X-Content-Type-Options") != "nosniff" ||
+		!strings.Contains(resp.Header.Get("Content-Security-Policy"), "sandbox") {
+		t.Errorf("content: %s %v", resp.Status, resp.Header)
+	}
+	_, text = call(t, "GET", url+"/v1/jobs/"+string(job.ID)+"/results.csv", "", nil)
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if len(lines) != 4 || !strings.HasPrefix(lines[1], string(job.Images[0].ID)+",r.png,done,red,") || !strings.Contains(lines[2], ",'=cmd.txt,failed,") {
+		t.Errorf("the table reads\n%s", text)
+	}
+}
+
+func TestOneImageIsAnsweredAtOnce(t *testing.T) {
+	url := serve(t)
+	formType, formBody := form(t, "r.png", red)
+	for name, c := range map[string]struct {
+		contentType string
+		body        []byte
+	}{"raw": {"image/png", red}, "as curl sends it": {"application/x-www-form-urlencoded", red}, "form": {formType, formBody}} {
+		resp, text := call(t, "POST", url+"/v1/classify?name=r.png", c.contentType, c.body)
+		var r ocelli.Result
+		if err := json.Unmarshal([]byte(text), &r); err != nil || resp.StatusCode != 200 || r.Labels[0].Name != "red" || r.Name != "r.png" || r.Width != 8 || r.Height != 4 {
+			t.Errorf("%s: %s: %s", name, resp.Status, text)
+		}
+	}
+}
+
+func TestErrorsAreProblems(t *testing.T) {
+	url := serve(t)
+	twoType, two := form(t, "1", red, "2", blue)
+	noneType, none := form(t)
+	const job = "/v1/jobs/01JD0000000000000000000000"
+	for _, c := range []struct {
+		method, path, contentType string
+		body                      []byte
+		status                    int
+		code                      ocelli.Code
+	}{
+		{"POST", "/v1/classify", "", []byte("I am text"), 415, ocelli.UnsupportedType},
+		{"POST", "/v1/classify", "", nil, 422, ocelli.EmptyFile},
+		{"POST", "/v1/classify", "", red[:50], 422, ocelli.CorruptImage},
+		{"POST", "/v1/classify", "", append(bytes.Clone(red), make([]byte, 2<<20)...), 413, ocelli.TooLarge},
+		{"POST", "/v1/classify", "", append(bytes.Clone(red), make([]byte, 9<<20)...), 413, ocelli.TooLarge},
+		{"POST", "/v1/classify", twoType, two, 413, ocelli.TooManyImages},
+		{"POST", "/v1/jobs", noneType, none, 400, ocelli.NoImages},
+		{"POST", "/v1/jobs", "multipart/form-data", none, 400, ocelli.BadRequest},
+		{"POST", "/v1/jobs?wait=1h", twoType, two, 400, ocelli.BadRequest},
+		{"GET", job, "", nil, 404, ocelli.NotFound},
+		{"GET", job + "/events", "", nil, 404, ocelli.NotFound},
+		{"GET", job + "/results.csv", "", nil, 404, ocelli.NotFound},
+		{"GET", "/v1/jobs/..%2fx", "", nil, 404, ocelli.NotFound},
+		{"GET", "/v1/images/01JD0000000000000000000000-0001", "", nil, 404, ocelli.NotFound},
+		{"GET", "/v1/images/x/content", "", nil, 404, ocelli.NotFound},
+		{"GET", "/v1/nothing", "", nil, 404, ocelli.NotFound},
+	} {
+		resp, text := call(t, c.method, url+c.path, c.contentType, c.body)
+		var p api.Problem
+		if err := json.Unmarshal([]byte(text), &p); err != nil || resp.StatusCode != c.status || p.Status != c.status || p.Code != c.code ||
+			p.Detail == "" || resp.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s: %s: %s\nwant %d %s", c.method, c.path, resp.Status, text, c.status, c.code)
+		}
+	}
+}
+
+func TestEventsAreSentAsResultsComeAndAgainFromWhereAClientLeft(t *testing.T) {
+	url := serve(t)
+	contentType, body := form(t, "1", red, "2", blue, "3", []byte("x"))
+	_, text := call(t, "POST", url+"/v1/jobs", contentType, body)
+	var job ocelli.Job
+	if err := json.Unmarshal([]byte(text), &job); err != nil {
+		t.Fatal(err)
+	}
+	events := func(last string) (ids []string, kinds []string) {
+		req, _ := http.NewRequest("GET", url+job.Links.Self+"/events", nil)
+		if last != "" {
+			req.Header.Set("Last-Event-ID", last)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.Header.Get("Content-Type") != "text/event-stream" {
+			t.Errorf("type %s", resp.Header.Get("Content-Type"))
+		}
+		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+			if id, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
+				ids = append(ids, id)
+			}
+			if kind, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+				kinds = append(kinds, kind)
+			}
+		}
+		return ids, kinds
+	}
+	ids, kinds := events("")
+	if fmt.Sprint(ids, kinds) != "[0 1 2 3] [result result result done]" {
+		t.Errorf("got %v %v", ids, kinds)
+	}
+	ids, kinds = events("1")
+	if fmt.Sprint(ids, kinds) != "[2 3] [result done]" {
+		t.Errorf("after event 1: %v %v", ids, kinds)
+	}
+}
+
+func TestAHundredConnectionsAtOnceGetEachItsOwnAnswer(t *testing.T) {
+	url := serve(t)
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			want, data := "red", red
+			if i%2 == 1 {
+				want, data = "blue", blue
+			}
+			c, err := client.New(url)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r, err := c.Classify(t.Context(), fmt.Sprintf("%d.png", i), bytes.NewReader(data))
+			if err != nil || r.Labels[0].Name != want || r.Name != fmt.Sprintf("%d.png", i) {
+				t.Errorf("image %d: %+v, %v", i, r, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestTheClientSubmitsWatchesAndTellsErrors(t *testing.T) {
+	c, err := client.New(serve(t) + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string, data []byte) client.File {
+		return client.File{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
+	}
+	files := []client.File{file("r", red), file("b", blue)}
+	job, err := c.Submit(t.Context(), func(yield func(client.File) bool) {
+		for _, f := range files {
+			if !yield(f) {
+				return
+			}
+		}
+	}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := map[string]string{}
+	for r, err := range c.Watch(t.Context(), job.ID, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		labels[r.Name] = r.Labels[0].Name
+	}
+	if fmt.Sprint(labels) != "map[b:blue r:red]" {
+		t.Errorf("got %v", labels)
+	}
+	if job, err = c.Job(t.Context(), job.ID); err != nil || job.Done != 2 {
+		t.Errorf("got %+v, %v", job, err)
+	}
+	if _, err := c.Job(t.Context(), "01JD0000000000000000000000"); ocelli.AsError(err) == nil || ocelli.AsError(err).Code != ocelli.NotFound {
+		t.Errorf("got %v", err)
+	}
+	broken := client.File{Name: "gone", Open: func() (io.ReadCloser, error) { return nil, io.ErrClosedPipe }}
+	if _, err := c.Submit(t.Context(), func(yield func(client.File) bool) { yield(broken) }, 0); err == nil || !strings.Contains(err.Error(), "closed pipe") {
+		t.Errorf("a file that cannot be opened: %v", err)
+	}
+	if s, err := c.Status(t.Context()); err != nil || s.Version != "test" {
+		t.Errorf("got %+v, %v", s, err)
+	}
+}
