@@ -4,7 +4,7 @@ package models
 
 import "embed"
 
-// Files are catalog.json, the labels and, once it is trained, the default model: NAME.onnx with its card NAME.json.
+// Files are catalog.json, the labels, and the default model: NAME.onnx with its card NAME.json.
 //
-//go:embed *.[jo][sn][on][nx] labels/*.json
+//go:embed *.json *.onnx labels/*.json
 var Files embed.FS

@@ -21,7 +21,7 @@ type Card struct {
 	License     string         `json:"license,omitempty"` // SPDX identifier
 	Source      string         `json:"source,omitempty"`  // where the weights come from
 	SHA256      string         `json:"sha256,omitempty"`  // of the model file; one that differs is refused
-	Task        string         `json:"task,omitempty"`    // "image-classification"
+	Task        string         `json:"task,omitempty"`    // "image-classification" or "classification"
 	Input       CardInput      `json:"input,omitzero"`
 	Preprocess  CardPreprocess `json:"preprocess,omitzero"`
 	Output      CardOutput     `json:"output,omitzero"`
@@ -148,7 +148,7 @@ func (c *Card) problems() []error {
 		}
 		errs = append(errs, fmt.Errorf("%s is %q: it must be %s", field, value, strings.Join(allowed, " or ")))
 	}
-	oneOf("task", c.Task, "image-classification")
+	oneOf("task", c.Task, "image-classification", "classification")
 	oneOf("input.layout", c.Input.Layout, "NCHW", "NHWC")
 	oneOf("input.channels", c.Input.Channels, "RGB", "BGR")
 	oneOf("input.type", c.Input.Type, "float32", "uint8")

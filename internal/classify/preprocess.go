@@ -26,8 +26,13 @@ func (s *Spec) InputSize(img ocelli.Pixels) (width, height int) {
 }
 
 // ShortSide is the size below which a picture should not be scaled while it is decoded; see [Classifier]. It is twice what
-// the resize needs: a decoder scales in steps and with another filter, of which the network would see nothing then.
-func (s *Spec) ShortSide() int { return 2 * s.Resize }
+// the resize needs, and 256 at least: a decoder scales in steps and with another filter, of which the network is to see nothing.
+func (s *Spec) ShortSide() int {
+	if s.Resize == 0 {
+		return 0
+	}
+	return max(2*s.Resize, 256)
+}
 
 // window returns which part of the scaled picture the model sees.
 func (s *Spec) window(img ocelli.Pixels) window {
