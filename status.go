@@ -10,9 +10,16 @@ type Status struct {
 	Wanted    int      `json:"wanted"`            // workers that the backlog is worth
 	Max       int      `json:"max"`               // workers that there may be
 	Reason    string   `json:"reason"`            // why so many are wanted, in one sentence
+	ETA       ETA      `json:"eta_calibration"`   // how well the times told for jobs came true
 	Model     *Model   `json:"model"`             // nil until a worker has told which model it runs
 	Version   string   `json:"version"`           // of the service
 	Problem   string   `json:"problem,omitempty"` // what keeps the service from working, and what to do
+}
+
+// ETA tells how well forecasts came true.
+type ETA struct {
+	Jobs     int     `json:"jobs"`              // of late that were checked
+	Within20 float64 `json:"within_20_percent"` // the share of them that took within 20 % of what was told
 }
 
 // WorkerState is what a worker is doing.

@@ -102,6 +102,12 @@ func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.R
 	return n
 }
 
+// keep makes the node the one that keeps the workers.
+func (n *node) keep(crew *fleet.Crew, loop *scale.Loop, maxWorkers int) {
+	n.crew, n.loop, n.maxWorkers = crew, loop, maxWorkers
+	n.tracker.Forecaster = loop
+}
+
 // sent is called when n images have been queued.
 func (n *node) sent(images int) {
 	n.accepted.Add(int64(images))
@@ -137,6 +143,7 @@ func (n *node) status(ctx context.Context) ocelli.Status {
 	}
 	decision, problem := n.loop.Last()
 	s.Wanted, s.Max, s.Reason = decision.Want, n.maxWorkers, decision.Reason
+	s.ETA.Jobs, s.ETA.Within20 = n.loop.Calibration()
 	if s.Problem == "" {
 		s.Problem = problem
 	}

@@ -124,7 +124,7 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	journal := scale.OpenJournal(filepath.Join(data, "decisions.ndjson"))
 	n := newNode(s.shared, s.node, b, roster, model, journal, log)
 	loop := scale.NewLoop(s.scaling(), b.queue, crew, n.accepted.Load, journal.Record, log)
-	n.crew, n.loop, n.maxWorkers = crew, loop, s.maxWorkers
+	n.keep(crew, loop, s.maxWorkers)
 
 	group, ctx := errgroup.WithContext(ctx)
 	hands, letGo := context.WithCancel(context.WithoutCancel(ctx))

@@ -2,7 +2,10 @@ package api
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/ocelli/ocelli"
 )
@@ -15,8 +18,17 @@ type Problem struct {
 	Code   ocelli.Code `json:"code"`
 }
 
-// retryAfter is how many seconds a client that was refused for overload should wait.
-const retryAfter = "5"
+// retryAfter is how many seconds a client that was refused should wait: until a hundredth of the full backlog is done, as far as
+// that can be told, and 5 s otherwise.
+func (a *API) retryAfter(code ocelli.Code) string {
+	wait := 5 * time.Second
+	if f := a.Tracker.Forecaster; f != nil && code == ocelli.Overloaded {
+		if eta, _, known := f.Forecast(max(1, a.Intake.Limits.Backlog/100)); known {
+			wait = min(max(eta, time.Second), time.Hour)
+		}
+	}
+	return strconv.Itoa(int(math.Ceil(wait.Seconds())))
+}
 
 // fail answers with a [Problem]. What is not an [ocelli.Error] is the service's own fault: it is logged, and its text is not shown.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -30,7 +42,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	status := e.Code.HTTPStatus()
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retryAfter)
+		w.Header().Set("Retry-After", a.retryAfter(e.Code))
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	write(w, status, Problem{Title: http.StatusText(status), Status: status, Detail: e.Message, Code: e.Code})

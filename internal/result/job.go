@@ -19,6 +19,9 @@ type tracked struct {
 	touched  time.Time // the last change or question
 	repair   time.Time // when to read the store next
 	patience time.Duration
+
+	promised   time.Duration // how long the job was forecast to take when its upload ended; 0 where nothing was
+	promisedAt time.Time
 }
 
 func newTracked(id ocelli.JobID, now time.Time) *tracked {
@@ -72,7 +75,10 @@ func (t *tracked) announce(now time.Time) {
 	t.repair = now.Add(t.patience)
 }
 
-func (t *tracked) finished() bool { return t.settled && len(t.arrived) == len(t.results) }
+// left is how many images have no result yet.
+func (t *tracked) left() int { return len(t.results) - len(t.arrived) }
+
+func (t *tracked) finished() bool { return t.settled && t.left() == 0 }
 
 // job returns a copy for people to look at.
 func (t *tracked) job() *ocelli.Job {

@@ -31,9 +31,17 @@ type Tracker struct {
 	topic string
 	log   *slog.Logger
 	seen  func(ocelli.Result)
+	// Forecaster, where it is not nil, tells when jobs will be done. It is set before Run.
+	Forecaster Forecaster
 
 	mu   sync.Mutex
 	jobs map[ocelli.JobID]*tracked
+}
+
+// Forecaster says how long images take, and hears how long they took; see [scale.Loop].
+type Forecaster interface {
+	Forecast(images int64) (eta, p90 time.Duration, known bool)
+	Came(eta, took time.Duration)
 }
 
 // NewTracker returns a tracker that listens on topic. seen, where it is not nil, is called once for each result
@@ -90,6 +98,7 @@ func (t *Tracker) note(n Notice) {
 		if n.Result != nil {
 			t.seen(*n.Result)
 		}
+		t.check(job)
 	}
 }
 
@@ -122,7 +131,32 @@ func (t *Tracker) Settle(id ocelli.JobID) (ocelli.Manifest, error) {
 	}
 	job.settled = true
 	job.announce(time.Now())
+	if eta, _, known := t.forecast(job); known {
+		job.promised, job.promisedAt = eta, time.Now()
+	}
 	return job.manifest, nil
+}
+
+// forecast says how long a job will still take. Jobs take turns image by image, so by the time that this one is done each other one
+// has had as many images done as this one has left, or all of its own.
+func (t *Tracker) forecast(job *tracked) (eta, p90 time.Duration, known bool) {
+	left := job.left()
+	if t.Forecaster == nil || left == 0 {
+		return 0, 0, false
+	}
+	ahead := 0
+	for _, other := range t.jobs {
+		ahead += min(other.left(), left)
+	}
+	return t.Forecaster.Forecast(int64(ahead))
+}
+
+// check holds what was promised of a job against what came, once it has finished.
+func (t *Tracker) check(job *tracked) {
+	if job.finished() && job.promised > 0 {
+		t.Forecaster.Came(job.promised, time.Since(job.promisedAt))
+		job.promised = 0
+	}
 }
 
 // Abandon forgets a job whose upload was broken off, and returns the images that it had.
@@ -151,7 +185,12 @@ func (t *Tracker) Job(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error)
 		return nil, notFound(id)
 	}
 	job.touched = time.Now()
-	return job.job(), nil
+	j := job.job()
+	if eta, p90, known := t.forecast(job); known {
+		at, at90 := time.Now().Add(eta).UTC(), time.Now().Add(p90).UTC()
+		j.ETA, j.ETAP90 = &at, &at90
+	}
+	return j, nil
 }
 
 // Wait returns the state of a job as soon as it has finished, or, with no error, as it is when ctx ends.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -27,10 +28,11 @@ type Loop struct {
 	log     *slog.Logger
 	wake    chan struct{}
 
-	mu       sync.Mutex
-	last     Decision
-	problem  string
-	arrivals Arrivals
+	mu          sync.Mutex
+	last        Decision
+	problem     string
+	arrivals    Arrivals
+	calibration Calibration
 }
 
 const (
@@ -59,6 +61,41 @@ func (l *Loop) Last() (Decision, string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last, l.problem
+}
+
+// Forecast says after how long a number of images will be done, those before them included, and after how long in nine cases of ten.
+// known is false before the first decision, and where no worker would come.
+func (l *Loop) Forecast(images int64) (eta, p90 time.Duration, known bool) {
+	l.mu.Lock()
+	s, next := l.last.Seen, l.last.Next
+	l.mu.Unlock()
+	if s.Now.IsZero() {
+		return 0, 0, false
+	}
+	// The images may have come since the last decision, and the workers for them with the next.
+	s.Ready, s.Last = max(s.Ready, images), next
+	s.Last = Decide(l.policy, s).Next
+	e, p := Predict(l.policy, s, images)
+	if !(p < math.MaxInt64/float64(time.Second)) {
+		return 0, 0, false
+	}
+	return lasting(e), lasting(p), true
+}
+
+func lasting(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// Came takes in how long a job took for which Forecast had said eta.
+func (l *Loop) Came(eta, took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calibration.Observe(eta.Seconds(), took.Seconds())
+}
+
+// Calibration returns of how many jobs the forecast could be checked, and the share of those that took within 20 % of it.
+func (l *Loop) Calibration() (jobs int, within20 float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.calibration.Count(), l.calibration.Within20()
 }
 
 // Run decides every second, and soon after each Wake, until ctx ends.
@@ -127,12 +164,12 @@ func (l *Loop) seen(snapshot fleet.Snapshot, stats queue.Stats) Seen {
 	arrived := l.arrived()
 	l.arrivals.Observe(now, arrived)
 	l.mu.Lock()
-	last := l.last.Next
+	last, stretch := l.last.Next, l.calibration.Stretch()
 	l.mu.Unlock()
 	s := Seen{
 		Now: now, Ready: stats.Ready, Leased: stats.Leased, Oldest: stats.Oldest.Seconds(), Exact: stats.Exact,
 		Arrived: arrived, Arrival: l.arrivals.PerSecond(),
-		Rate:    snapshot.Rate,
+		Rate: snapshot.Rate, Stretch: stretch,
 		Startup: Startup{P50: snapshot.StartUp.Seconds(), P90: snapshot.StartUp90.Seconds()},
 		Busy:    snapshot.Busy, Idle: snapshot.Idle,
 		Last: last,
