@@ -63,8 +63,9 @@ type card struct {
 	Arc     string
 	Kin     string // the parents of the best label
 	Bars    []ocelli.Label
-	Problem string // one sentence where the image failed
-	Kept    bool   // its bytes can be shown
+	Problem string // one sentence where the image failed; it begins with the image's name
+	Code    ocelli.Code
+	Kept    bool // its bytes can be shown
 }
 
 func viewJob(job *ocelli.Job) *jobView {
@@ -80,7 +81,8 @@ func viewImage(place int, image ocelli.ImageStatus) card {
 	c := card{ID: image.ID, Place: place, Name: image.Name, State: image.State, Arc: "0 100", Kept: true}
 	switch {
 	case image.Error != nil:
-		c.Label, c.Problem, c.Kept = "not recognised", asSentence(image.Error.Message), kept(image.Error.Code)
+		c.Label, c.Problem, c.Kept = "not recognised", strings.TrimSuffix(image.Error.Message, ".")+".", kept(image.Error.Code)
+		c.Code = image.Error.Code
 	case image.Result != nil && len(image.Result.Labels) > 0:
 		best := image.Result.Labels[0]
 		c.Label, c.Score, c.Arc = best.Name, best.Score, arc(best.Score)
@@ -141,8 +143,6 @@ func refreshOf(job *ocelli.Job) *refresh {
 // asSentence makes a message fit to stand alone.
 func asSentence(text string) string {
 	first, size := utf8.DecodeRuneInString(text)
-	if !strings.HasSuffix(text, ".") {
-		text += "."
-	}
+	text = strings.TrimSuffix(text, ".") + "."
 	return string(unicode.ToUpper(first)) + text[size:]
 }

@@ -145,9 +145,9 @@ func (v *visitor) run(script string) {
 // until waits until the script is true.
 func (v *visitor) until(script string) {
 	v.t.Helper()
-	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void](script, chromedp.WithPollingInterval(50*time.Millisecond))); err != nil {
+	if _, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void](script, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(0))); err != nil {
 		v.t.Fatalf("waiting for %s: %v\n%.1500s", script, err, ask[string](v, `document.querySelector("main").innerText`))
 	}
 }

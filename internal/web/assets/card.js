@@ -36,10 +36,11 @@ export class Card {
 
   // read takes over what the server wrote.
   read() {
-    const { image, place, state, score } = this.element.dataset;
+    const { image, place, state, score, code } = this.element.dataset;
     this.image = image;
     this.place = Number(place);
     this.state = state;
+    this.code = code;
     this.score = Number(score);
     this.name = this.part(".name").textContent;
     this.label = state === "done" ? this.part(".label").textContent : "";
@@ -92,7 +93,7 @@ export class Card {
     this.say("failed", "not recognised");
     this.share(0);
     const problem = this.part(".problem");
-    problem.textContent = message.charAt(0).toUpperCase() + message.slice(1) + (message.endsWith(".") ? "" : ".");
+    problem.textContent = message.endsWith(".") ? message : `${message}.`;
     problem.hidden = false;
     if (["empty_file", "too_large", "unsupported_type", "cancelled", "unsent"].includes(code)) {
       this.part(".frame a").removeAttribute("href");

@@ -17,7 +17,9 @@ function show(status) {
   set("rate", status.rate_images_per_s.toFixed(1));
   set("eta", eta(status.ready + status.leased, status.rate_images_per_s));
   set("oldest", `${status.oldest_age_s.toFixed(1)} s`);
-  set("workers", `${status.workers.length} / ${status.wanted} / ${status.max}`);
+  set("workers", status.workers.length);
+  set("wanted", status.wanted);
+  set("max", status.max);
   document.getElementById("reason").textContent = status.reason;
   problem.textContent = status.problem ?? "";
   problem.hidden = !status.problem;

@@ -7,6 +7,12 @@ import { Pace } from "./pace.js";
 // Errors of an image that come again however often it is sent.
 const hopeless = new Set(["empty_file", "too_large", "unsupported_type", "too_many_pixels", "corrupt_image"]);
 
+// Cards that are laid at once.
+const slice = 60;
+
+// Images of a job that is asked for again and again while it runs.
+const peekable = 100;
+
 export class Job {
   constructor(section, { tell, accepted }) {
     this.section = section;
@@ -22,7 +28,7 @@ export class Job {
 
   act(name) { return this.section.querySelector(`[data-act=${name}]`); }
 
-  get uploading() { return Boolean(this.request); }
+  get uploading() { return this.sending; }
 
   // attach takes over a job that the server has written into the page.
   attach() {
@@ -39,25 +45,38 @@ export class Job {
     this.events?.close();
     this.id = undefined;
     this.section.hidden = false;
+    this.sending = true;
     this.links(false);
-    this.show(files.map((file, i) => new Card(null, i + 1, file)));
-    this.list.replaceChildren(...this.cards.map((card) => card.element));
+    scrollTo(0, 0);
+    this.show(await this.lay(files));
     this.pace.begin(this.cards, Date.now(), "sending");
     this.act("retry").hidden = true;
     this.act("cancel").hidden = false;
-    scrollTo(0, 0);
     this.request = upload(files, (n, share) => this.sent(n, share));
     try {
       const job = await this.request.done;
-      this.request = undefined;
+      this.sending = false;
       this.began(job);
     } catch (error) {
-      this.request = undefined;
+      this.sending = false;
       this.tell(`The pictures were not accepted: ${error.message}.`);
       for (const card of this.cards) card.fail({ code: "unsent", message: error.message });
       this.pace.changed();
       this.finish();
     }
+  }
+
+  // lay puts a card on the page for each file, and lets the browser draw in between.
+  async lay(files) {
+    const cards = [];
+    this.list.replaceChildren();
+    while (cards.length < files.length) {
+      const from = cards.length;
+      cards.push(...files.slice(from, from + slice).map((file, i) => new Card(null, from + i + 1, file)));
+      this.list.append(...cards.slice(from).map((card) => card.element));
+      if (cards.length < files.length) await new Promise((done) => setTimeout(done));
+    }
+    return cards;
   }
 
   show(cards) {
@@ -84,13 +103,11 @@ export class Job {
     this.id = job.id;
     history.pushState(null, "", job.links.page);
     this.accepted(job, this.cards[0].name);
+    // Results that are there already come as events too, one by one, which keeps a large page smooth.
     job.images.forEach((image, i) => {
-      const card = this.cards[i];
-      card.named(image.id);
-      card.share(0);
-      if (image.result) card.end(image.result);
-      else if (image.error) card.fail(image.error);
-      else this.moved(card, image.state);
+      this.cards[i].share(0);
+      this.cards[i].named(image.id);
+      this.moved(this.cards[i], image.state);
     });
     this.pace.stage = "";
     this.pace.changed();
@@ -98,22 +115,19 @@ export class Job {
     this.watch();
   }
 
+  // moved shows that a picture waits or is in hand. What has ended is told by events.
   moved(card, state) {
     if (card.ended) return;
     if (state === "running") card.say("running", "recognising …");
-    else card.say("waiting", "queued");
+    else if (state === "waiting") card.say("waiting", "queued");
   }
 
   // watch follows the events of the job until it is done. Those that are known already come again after a break and do no harm.
   watch() {
     this.act("cancel").hidden = false;
+    this.peek();
     this.events = new EventSource(`/v1/jobs/${this.id}/events`);
     const find = (image) => this.cards[Number(image.split("-")[1]) - 1];
-    this.events.addEventListener("image", ({ data }) => {
-      const { image, id, state } = JSON.parse(data);
-      const card = find(image ?? id);
-      if (card) this.moved(card, state ?? "running");
-    });
     this.events.addEventListener("result", ({ data }) => {
       const result = JSON.parse(data);
       const card = find(result.image);
@@ -132,6 +146,17 @@ export class Job {
     });
   }
 
+  // peek asks which pictures are being recognised just now, which events do not tell. Large jobs would make large answers.
+  async peek() {
+    const { id, cards } = this;
+    while (this.id === id && cards.length <= peekable && cards.some((card) => !card.ended)) {
+      await new Promise((done) => setTimeout(done, 700));
+      const answer = await fetch(`/v1/jobs/${id}`).catch(() => null);
+      const images = answer?.ok ? (await answer.json()).images : [];
+      images.forEach((image, i) => this.moved(cards[i], image.state));
+    }
+  }
+
   finish(state = this.section.dataset.state) {
     this.act("cancel").hidden = true;
     this.act("retry").hidden = !this.cards.some((card) => card.state === "failed" && !hopeless.has(card.code));
@@ -140,7 +165,7 @@ export class Job {
   }
 
   async cancel() {
-    if (this.request) {
+    if (this.sending) {
       this.request.cancel();
       return;
     }
