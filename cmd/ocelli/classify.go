@@ -22,9 +22,10 @@ const maxImageBytes = 32 << 20
 
 func newClassifyCommand() *cobra.Command {
 	var o struct {
-		server, model string
-		asJSON        bool
-		top           int
+		model  modelSettings
+		server string
+		asJSON bool
+		top    int
 	}
 	cmd := &cobra.Command{
 		Use:   "classify PATH…",
@@ -51,24 +52,24 @@ func newClassifyCommand() *cobra.Command {
 			if o.server != "" {
 				return remote(cmd.Context(), o.server, paths, show)
 			}
-			return local(cmd.Context(), o.model, max(o.top, classify.DefaultTop), paths, show)
+			classifier, err := openModel(o.model, max(o.top, classify.DefaultTop), newLogger(cmd.ErrOrStderr(), "warn"))
+			if err != nil {
+				return err
+			}
+			defer classifier.Close()
+			return local(cmd.Context(), classifier, paths, show)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.server, "server", "", "send the images to the service at this `URL`")
-	f.StringVar(&o.model, "model", "", "ONNX model `FILE` (default: the one in the binary)")
+	o.model.register(f)
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON result per line")
 	f.IntVar(&o.top, "top", 1, "labels to show for each image in the table")
 	return cmd
 }
 
 // local classifies the files in this process, on all cores, and shows the results in the order of paths.
-func local(ctx context.Context, model string, top int, paths []string, show *report) error {
-	classifier, err := openClassifier(model)
-	if err != nil {
-		return err
-	}
-	defer classifier.Close()
+func local(ctx context.Context, classifier classify.Classifier, paths []string, show *report) error {
 	decoder := decode.New(decode.Limits{})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -5,19 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"text/tabwriter"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/classify"
 	"github.com/ocelli/ocelli/internal/decode"
 	"github.com/ocelli/ocelli/internal/eval"
 )
 
 func newModelsEvalCommand() *cobra.Command {
-	var model, card string
+	var model modelSettings
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "eval PATH", Short: "Measure a model on images whose labels are known",
@@ -30,7 +30,7 @@ func newModelsEvalCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, err := openModel(model, card, 5, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
+			m, err := openModel(model, classify.DefaultTop, newLogger(cmd.ErrOrStderr(), "info"))
 			if err != nil {
 				return err
 			}
@@ -56,8 +56,7 @@ func newModelsEvalCommand() *cobra.Command {
 			return showEval(cmd.OutOrStdout(), r)
 		},
 	}
-	cmd.Flags().StringVar(&model, "model", "", "ONNX model `FILE`, or the name of one of the catalog (default: the one in the binary)")
-	cmd.Flags().StringVar(&card, "card", "", "card of the model (default: the `FILE` beside it that ends in .json)")
+	model.register(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON line")
 	return cmd
 }

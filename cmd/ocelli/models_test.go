@@ -79,7 +79,7 @@ func TestAMissingModelIsOneClearSentence(t *testing.T) {
 		"mobilenetv2-12": "run `ocelli models pull mobilenetv2-12`",
 		"mobilnet":       `no model is named "mobilnet" in the catalog`,
 	} {
-		if _, err := openClassifier(model); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := openModel(modelSettings{model: model}, 5, newLogger(os.Stderr, "error")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", model, err, want)
 		}
 	}
@@ -136,7 +136,7 @@ func agreement(t *testing.T, model, card, golden, photos string) int {
 			want[fields[0]], _, _ = strings.Cut(fields[2], ":")
 		}
 	}
-	m, err := openModel(model, card, 1, newLogger(os.Stderr, "error"))
+	m, err := openModel(modelSettings{model, card}, 1, newLogger(os.Stderr, "error"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/catalog"
@@ -18,19 +19,17 @@ import (
 	"github.com/ocelli/ocelli/models"
 )
 
-// openClassifier loads the model for --model: the default one where it is empty.
-func openClassifier(model string) (classify.Classifier, error) {
-	m, err := openModel(model, "", classify.DefaultTop, slog.Default())
-	if err != nil {
-		return nil, err
-	}
-	return m, nil
+// modelSettings say which model is run.
+type modelSettings struct{ model, card string }
+
+func (s *modelSettings) register(f *pflag.FlagSet) {
+	f.StringVar(&s.model, "model", "", "ONNX model `FILE`, or the name of a model that was pulled (default: the one in the binary)")
+	f.StringVar(&s.card, "card", "", "card `FILE` of the model (default: the JSON file beside it)")
 }
 
-// openModel loads a model with its card, or with the one at card where that is not empty. It gives each image its top best
-// labels.
-func openModel(model, card string, top int, log *slog.Logger) (*onnx.Model, error) {
-	o, err := modelOptions(model, card)
+// openModel loads a model. It gives each image its top best labels.
+func openModel(s modelSettings, top int, log *slog.Logger) (*onnx.Model, error) {
+	o, err := modelOptions(s.model, s.card)
 	if err != nil {
 		return nil, err
 	}
@@ -42,8 +41,8 @@ func openModel(model, card string, top int, log *slog.Logger) (*onnx.Model, erro
 }
 
 // identify returns the identity of a model without loading it.
-func identify(_ context.Context, model string) (*ocelli.Model, error) {
-	o, err := modelOptions(model, "")
+func identify(s modelSettings) (*ocelli.Model, error) {
+	o, err := modelOptions(s.model, s.card)
 	if err != nil {
 		return nil, err
 	}

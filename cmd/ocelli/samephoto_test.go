@@ -101,7 +101,7 @@ func TestSamePhotoSameLabels(t *testing.T) {
 	if carried, _ := fs.Glob(models.Files, "*.onnx"); len(carried) == 0 {
 		t.Skip("no default model in models/")
 	}
-	m, err := openModel("", "", 5, newLogger(os.Stderr, "error"))
+	m, err := openModel(modelSettings{}, 5, newLogger(os.Stderr, "error"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 		return err
 	}
 	defer listener.Close()
-	model, err := identify(ctx, s.worker.model)
+	model, err := identify(s.worker.modelSettings)
 	if err != nil {
 		return err
 	}

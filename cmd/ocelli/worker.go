@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/classify"
 	"github.com/ocelli/ocelli/internal/decode"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/fleet/procfleet"
@@ -22,13 +23,13 @@ import (
 
 // workerSettings are what a worker can be told, beyond what all parts of a service share.
 type workerSettings struct {
-	model       string
+	modelSettings
 	concurrency int
 	maxAttempts int
 }
 
 func (s *workerSettings) register(f *pflag.FlagSet) {
-	f.StringVar(&s.model, "model", "", "ONNX model `FILE` (default: the one in the binary)")
+	s.modelSettings.register(f)
 	f.IntVar(&s.concurrency, "concurrency", 2, "images that one worker has in hand at once")
 	f.IntVar(&s.maxAttempts, "max-attempts", 5, "attempts after which an image is given up")
 }
@@ -53,6 +54,9 @@ func workerArgs(shared sharedSettings, s workerSettings, at urls) []string {
 	}
 	if s.model != "" {
 		args = append(args, "--model="+s.model)
+	}
+	if s.card != "" {
+		args = append(args, "--card="+s.card)
 	}
 	return args
 }
@@ -102,7 +106,7 @@ func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, at 
 	group.Go(func() error { return reporter.Run(working) })
 	group.Go(func() error {
 		defer done()
-		classifier, err := openClassifier(s.model)
+		classifier, err := openModel(s.modelSettings, classify.DefaultTop, log)
 		if err != nil {
 			return err
 		}

@@ -146,6 +146,7 @@ func TestAFinishedJobIsForgottenAndFoundAgain(t *testing.T) {
 		if _, err := store.Save(t.Context(), resultOf(one, 1, "x"), tracker.Topic()); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		for range 3 {
 			job, err := tracker.Job(t.Context(), one)
 			if err != nil || job.State != ocelli.JobDone || job.Images[0].Result.Labels[0].Name != "x" {
