@@ -7,6 +7,8 @@ BIN        := bin/ocelli
 export GOFLAGS := $(GOFLAGS) -tags=nodynamic
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS     = -X github.com/ocelli/ocelli.version=$(VERSION)
+# Tests run outside of the repository's root and are told where the library is.
+GOTEST      = OCELLI_ONNXRUNTIME=$${OCELLI_ONNXRUNTIME:-$(CURDIR)/.deps/onnxruntime/libonnxruntime.so.1} $(GO) test
 LISTEN     ?= 127.0.0.1:8080
 DATA       ?= ocelli-data
 FUZZTIME   ?= 20s
@@ -28,7 +30,7 @@ run: build ## build, start everything on this machine and print the address (LIS
 	@$(BIN) up --listen $(LISTEN) --data $(DATA)
 
 test: build check ## all tests: units, driver suites, stories against the real binary
-	$(GO) test -shuffle=on $(PACKAGES)
+	$(GOTEST) -shuffle=on $(PACKAGES)
 
 check: setup ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
@@ -36,16 +38,16 @@ check: setup ## formatting, vet, staticcheck
 	$(GO) tool staticcheck ./...
 
 race: setup ## the tests under the race detector
-	$(GO) test -race -shuffle=on $(PACKAGES)
+	$(GOTEST) -race -shuffle=on $(PACKAGES)
 
 fuzz: setup ## fuzz every target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
 e2e: build ## only the stories against the real binary
-	$(GO) test -count=1 ./e2e/
+	$(GOTEST) -count=1 ./e2e/
 
 bench: build ## the benchmarks
-	$(GO) test -run='^$$' -bench=. -benchmem $(PACKAGES)
+	$(GOTEST) -run='^$$' -bench=. -benchmem $(PACKAGES)
 
 dist: setup ## pack one file that runs on any Linux with glibc
 	@VERSION=$(VERSION) scripts/dist.sh

@@ -55,12 +55,6 @@ const (
 	maxFailures   = 10
 )
 
-// outcome is what became of one item.
-type outcome struct {
-	labels []ocelli.Label
-	err    error
-}
-
 // Run classifies all items, on all cores, and reports. A file that cannot be read or decoded is counted, not fatal; the
 // model's own errors are fatal.
 func Run(ctx context.Context, items []Item, o Options) (*Report, error) {

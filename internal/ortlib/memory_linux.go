@@ -15,14 +15,11 @@ func toMemory(packed []byte, sum string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make a memory file: %w", err)
 	}
-	path := fmt.Sprintf("/proc/self/fd/%d", fd)
-	f := os.NewFile(uintptr(fd), path)
-	if err := decompress(f, packed, sum); err != nil {
-		return "", errors.Join(err, f.Close())
+	// An os.File closes its descriptor when it is collected; this one stays open beside it.
+	stays, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	f := os.NewFile(uintptr(fd), "memory file")
+	if err = errors.Join(err, decompress(f, packed, sum), f.Close()); err != nil {
+		return "", fmt.Errorf("unpack into a memory file: %w", err)
 	}
-	inMemory = f
-	return path, nil
+	return fmt.Sprintf("/proc/self/fd/%d", stays), nil
 }
-
-// inMemory keeps the file from being closed by the garbage collector.
-var inMemory *os.File

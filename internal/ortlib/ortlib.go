@@ -14,8 +14,8 @@ import (
 const Variable = "OCELLI_ONNXRUNTIME"
 
 // Find returns the path of the library. explicit, where it is not empty, and the variable OCELLI_ONNXRUNTIME come first and must
-// exist; then the library that the binary carries; then .deps/onnxruntime in the working folder, in the folder of the binary or
-// in one above them; then where systems keep libraries.
+// exist; then the library that the binary carries; then .deps/onnxruntime in the folder of the binary or in one above
+// it; then where systems keep libraries. The working folder is not looked at: it may hold anybody's files.
 func Find(explicit string) (string, error) {
 	for _, named := range []struct{ how, path string }{{"the configuration", explicit}, {Variable, os.Getenv(Variable)}} {
 		if named.path == "" {
@@ -49,9 +49,6 @@ func places() []string {
 			exe = real
 		}
 		all = above(all, filepath.Dir(exe))
-	}
-	if wd, err := os.Getwd(); err == nil {
-		all = above(all, wd)
 	}
 	triplet := map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[runtime.GOARCH]
 	for _, folder := range []string{"/usr/local/lib", "/opt/onnxruntime/lib", "/usr/lib/" + triplet, "/usr/lib64", "/usr/lib"} {
