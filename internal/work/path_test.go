@@ -42,7 +42,7 @@ type service struct {
 }
 
 func newService(blobs blob.Store, q queue.Queue) *service {
-	s := &service{blobs: blobs, queue: q, bus: new(notify.Mem), decoder: decode.New(decode.Limits{})}
+	s := &service{blobs: blobs, queue: q, bus: notify.NewMem(), decoder: decode.New(decode.Limits{})}
 	results := &result.Store{Blobs: blobs, Bus: s.bus}
 	s.tracker = result.NewTracker(results, "result.test", slog.New(slog.DiscardHandler), nil)
 	s.intake = &intake.Intake{
@@ -333,29 +333,72 @@ func TestAnImageThatAlwaysFailsIsGivenUp(t *testing.T) {
 	})
 }
 
-// An image that takes its worker down every time is given up without being touched again.
-func TestAnImageThatKillsWorkersIsGivenUpUntouched(t *testing.T) {
+// killer is a decoder that takes its worker down when it sees a certain image.
+type killer struct {
+	decode work.Decoder
+	victim []byte
+	crash  context.CancelFunc
+	seen   *int
+}
+
+func (k killer) Decode(ctx context.Context, data []byte, shortSide int) (decode.Picture, error) {
+	if bytes.Equal(data, k.victim) {
+		*k.seen++
+		k.crash()
+		<-ctx.Done()
+		return decode.Picture{}, ctx.Err()
+	}
+	return k.decode.Decode(ctx, data, shortSide)
+}
+
+// An image takes its worker down whenever it is touched. It is given up in the end, and those that the worker held beside it, each
+// time anew, are none the worse for it.
+func TestAnImageThatKillsWorkersIsGivenUpAndCostsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
 		id := intake.NewJob()
-		if _, err := s.intake.Submit(t.Context(), id, files("killer.png", red)); err != nil {
+		uploads := []any{"killer.png", green}
+		want := "killer.png=gave_up"
+		for i := range 9 {
+			uploads, want = append(uploads, fmt.Sprint(i), red), want+fmt.Sprintf(" %d=red", i)
+		}
+		if _, err := s.intake.Submit(t.Context(), id, files(uploads...)); err != nil {
 			t.Fatal(err)
 		}
-		for range 3 { // three workers lease it and fall silent
-			if ds, err := s.queue.Receive(t.Context(), 2, time.Second); err != nil || len(ds) != 1 {
-				t.Fatalf("leased %d, %v", len(ds), err)
+		touched, crashes := 0, 0
+		for {
+			ctx, cancel := context.WithCancel(t.Context())
+			s.decoder = killer{decode: decode.New(decode.Limits{}), victim: green, crash: cancel, seen: &touched}
+			worker := s.worker("w")
+			worker.Concurrency = 5
+			drain := make(chan struct{})
+			stop := time.AfterFunc(3*lease, func() { close(drain) })
+			if err := worker.Run(ctx, drain); err != nil {
+				t.Fatal(err)
 			}
-			time.Sleep(lease + time.Second)
+			cancel()
+			if stop.Stop() {
+				crashes++
+				continue
+			}
+			break // it lived as long as it should
 		}
-		calls := make(chan struct{}, 10)
-		s.decoder = slow{calls: calls}
-		ctx := s.start(t, 1)
-		job, err := s.tracker.Wait(ctx, id)
+		job, err := s.tracker.Job(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e := job.Images[0].Error; e == nil || e.Code != ocelli.GaveUp || len(calls) != 0 {
-			t.Errorf("got %v after %d decodes", e, len(calls))
+		ctx := s.start(t, 0)
+		if job, err = s.tracker.Wait(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		if got := outcome(job); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+		if touched != 3 || crashes != 3 {
+			t.Errorf("the killer was touched %d times and crashed %d workers, want 3", touched, crashes)
+		}
+		for info := range s.blobs.List(t.Context(), "trials/") {
+			t.Errorf("left behind: %s", info.Key)
 		}
 	})
 }

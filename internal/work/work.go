@@ -2,11 +2,13 @@
 package work
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,7 +31,7 @@ type Config struct {
 	Concurrency int           // images in hand at once, at least 1
 	Lease       time.Duration // of the queue; leases are extended three times as often
 	LeaseWait   time.Duration // how long one call waits for messages, and so the longest that an idle worker takes to drain
-	MaxAttempts int           // deliveries after which an image is given up
+	MaxAttempts int           // times that an image is touched before it is given up
 	MaxBytes    int64         // of one image
 	ImageTime   time.Duration // for one image, decoding and inference together
 }
@@ -46,6 +48,7 @@ type Worker struct {
 	Reporter   Reporter
 
 	leases leases
+	alone  sync.RWMutex // held for writing while a suspect is in hand; see trial.go
 }
 
 // Reporter is told what the worker has in hand; see [fleet.Reporter].
@@ -104,6 +107,8 @@ func (w *Worker) lease(ctx context.Context, drain <-chan struct{}, hands chan<- 
 		for i := range ds {
 			leased[i] = &ds[i]
 		}
+		// Suspects come last, so that a crash of one finds the others done.
+		slices.SortStableFunc(leased, func(a, b *queue.Delivery) int { return cmp.Compare(a.Attempt, b.Attempt) })
 		w.leases.add(leased)
 		w.Reporter.Leased(len(ds))
 		for _, d := range leased {
@@ -151,16 +156,33 @@ func (w *Worker) handle(ctx context.Context, d queue.Delivery) bool {
 	}
 	log := w.Log.With("job", res.Job, "image", res.Image, "attempt", d.Attempt, "worker", w.Name)
 
-	err = w.recognise(ctx, task, d.Attempt, &res)
+	touched := 0
+	if suspect := d.Attempt > 1; suspect {
+		w.alone.Lock()
+		defer w.alone.Unlock()
+		touched, err = w.try(ctx, task.Image, w.MaxAttempts)
+	} else {
+		w.alone.RLock()
+		defer w.alone.RUnlock()
+	}
+	switch {
+	case err != nil:
+	case touched >= w.MaxAttempts:
+		err = ocelli.Errorf(ocelli.GaveUp, "%s was given up after %d attempts, in which its worker crashed or fell silent: "+
+			"the file may be damaged", task.Name, touched)
+	default:
+		err = w.recognise(ctx, task, &res)
+		touched++
+	}
 	res.Error = ocelli.AsError(err)
 	switch {
 	case ctx.Err() != nil:
 		return false // the lease passes, and another worker takes over
-	case err != nil && res.Error == nil && d.Attempt < w.MaxAttempts:
+	case err != nil && res.Error == nil && touched < w.MaxAttempts:
 		w.giveBack(ctx, d, err, log)
 		return false
 	case err != nil && res.Error == nil:
-		res.Error = ocelli.Errorf(ocelli.GaveUp, "%s could not be classified in %d attempts (%v): send it again later", task.Name, d.Attempt, err)
+		res.Error = ocelli.Errorf(ocelli.GaveUp, "%s could not be classified in %d attempts (%v): send it again later", task.Name, touched, err)
 	}
 
 	if _, err := w.Results.Save(ctx, res, task.ReplyTo); err != nil {
@@ -168,6 +190,9 @@ func (w *Worker) handle(ctx context.Context, d queue.Delivery) bool {
 		return false
 	}
 	w.ack(ctx, d)
+	if d.Attempt > 1 {
+		forget(ctx, w.Blobs, task.Image)
+	}
 	log = log.With("queued_ms", res.Timings.Queued, "fetch_ms", res.Timings.Fetch, "decode_ms", res.Timings.Decode,
 		"infer_ms", res.Timings.Infer, "took", time.Since(leased).Round(10*time.Microsecond))
 	if res.Error != nil {
@@ -179,11 +204,7 @@ func (w *Worker) handle(ctx context.Context, d queue.Delivery) bool {
 }
 
 // recognise fills in res: get, decode, classify. An [ocelli.Error] is the image's own and permanent.
-func (w *Worker) recognise(ctx context.Context, task ocelli.Task, attempt int, res *ocelli.Result) error {
-	if attempt > w.MaxAttempts {
-		return ocelli.Errorf(ocelli.GaveUp, "%s was given up after %d attempts, in which its worker crashed or fell silent: "+
-			"the file may be damaged", task.Name, w.MaxAttempts)
-	}
+func (w *Worker) recognise(ctx context.Context, task ocelli.Task, res *ocelli.Result) error {
 	w.Results.Started(ctx, task.Image, task.ReplyTo)
 	ctx, cancel := context.WithTimeout(ctx, w.ImageTime)
 	defer cancel()
