@@ -66,7 +66,9 @@ func (m *Metrics) Ended(r ocelli.Result) {
 	}
 	t := r.Timings
 	for step, ms := range map[string]float64{"queued": t.Queued, "fetch": t.Fetch, "decode": t.Decode, "infer": t.Infer} {
-		m.seconds.WithLabelValues(step).Observe(ms / 1000)
+		if ms > 0 { // an image that failed did not go through all of them
+			m.seconds.WithLabelValues(step).Observe(ms / 1000)
+		}
 	}
 }
 
