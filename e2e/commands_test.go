@@ -234,16 +234,17 @@ func harass(ts *testscript.TestScript, _ bool, args []string) {
 	c, err := client.New(serviceOf(ts).url)
 	ts.Check(err)
 	deadline := time.Now().Add(time.Minute)
-	for killed := 0; killed < n; time.Sleep(every) {
+	killed := map[int]bool{}
+	for ; len(killed) < n; time.Sleep(every) {
 		if time.Now().After(deadline) {
-			ts.Fatalf("only %d workers could be killed in a minute", killed)
+			ts.Fatalf("only %d workers could be killed in a minute", len(killed))
 		}
 		status, err := c.Status(context.Background())
 		ts.Check(err)
 		for _, w := range status.Workers {
-			if w.State == ocelli.WorkerBusy && syscall.Kill(w.PID, syscall.SIGKILL) == nil {
+			if w.State == ocelli.WorkerBusy && !killed[w.PID] && syscall.Kill(w.PID, syscall.SIGKILL) == nil {
 				ts.Logf("killed %s (%d, %s)", w.Name, w.PID, w.State)
-				killed++
+				killed[w.PID] = true
 				break
 			}
 		}
