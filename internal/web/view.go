@@ -9,8 +9,10 @@ import (
 	"github.com/ocelli/ocelli"
 )
 
-// bars is how many labels a card shows.
-const bars = 5
+const (
+	bars      = 5    // labels that a card shows
+	partCards = 1000 // cards of one page: larger jobs come in parts
+)
 
 // workbench is the page to upload pictures, with a job on it or none.
 type workbench struct {
@@ -50,6 +52,14 @@ type jobView struct {
 	Cards    []card
 	Headline string
 	Arc      string // of the ring that shows how much has ended, as a dash pattern over a length of 100
+	Parts    []part // none where one page holds all
+}
+
+// part is one page of a large job.
+type part struct {
+	First, Last int // places of its cards
+	URL         string
+	Current     bool
 }
 
 // card is one picture of a job.
@@ -68,13 +78,35 @@ type card struct {
 	Kept    bool // its bytes can be shown
 }
 
-func viewJob(job *ocelli.Job) *jobView {
+// viewJob shows the part of a job that is asked for, from 1; where there is no such part, the first.
+func viewJob(job *ocelli.Job, asked int) *jobView {
 	ended := job.Done + job.Failed
 	v := &jobView{Job: job, Headline: headline(job), Arc: arc(float64(ended) / float64(max(job.Total, 1)))}
-	for i, image := range job.Images {
-		v.Cards = append(v.Cards, viewImage(i+1, image))
+	first := (asked - 1) * partCards
+	if first < 0 || first >= job.Total {
+		first = 0
+	}
+	last := min(first+partCards, job.Total)
+	for i, image := range job.Images[first:last] {
+		v.Cards = append(v.Cards, viewImage(first+i+1, image))
+	}
+	if job.Total > partCards {
+		for at := 0; at < job.Total; at += partCards {
+			url := fmt.Sprintf("%s?part=%d", job.Links.Page, at/partCards+1)
+			v.Parts = append(v.Parts, part{at + 1, min(at+partCards, job.Total), url, at == first})
+		}
 	}
 	return v
+}
+
+// here is the address of the page.
+func (v *jobView) here() string {
+	for _, p := range v.Parts {
+		if p.Current {
+			return p.URL
+		}
+	}
+	return v.Links.Page
 }
 
 func viewImage(place int, image ocelli.ImageStatus) card {
@@ -129,15 +161,13 @@ func headline(job *ocelli.Job) string {
 	return fmt.Sprintf("%d %s recognised", job.Total, pictures)
 }
 
-func titleOf(job *ocelli.Job) string { return headline(job) }
-
 // refreshOf tells a browser without JavaScript when to look again: large pages less often.
-func refreshOf(job *ocelli.Job) *refresh {
+func refreshOf(v *jobView) *refresh {
 	seconds := 2
-	if job.Total > 100 {
+	if v.Total > 100 {
 		seconds = 10
 	}
-	return &refresh{Seconds: seconds, URL: job.Links.Page}
+	return &refresh{Seconds: seconds, URL: v.here()}
 }
 
 // asSentence makes a message fit to stand alone.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/blob"
@@ -71,9 +72,11 @@ func (s *web) job(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *web) showJob(w http.ResponseWriter, r *http.Request, job *ocelli.Job) {
-	p := page{Name: "workbench", Title: titleOf(job), Private: true, Body: workbench{Job: viewJob(job)}}
+	asked, _ := strconv.Atoi(r.URL.Query().Get("part"))
+	view := viewJob(job, asked)
+	p := page{Name: "workbench", Title: view.Headline, Private: true, Body: workbench{Job: view}}
 	if !job.Finished() {
-		p.Refresh = refreshOf(job)
+		p.Refresh = refreshOf(view)
 	}
 	s.show(w, r, http.StatusOK, p)
 }

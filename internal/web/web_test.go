@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -105,6 +106,31 @@ func TestFailedPicturesSayWhy(t *testing.T) {
 		wantText(t, w, 200, "1 of 3 pictures recognised, 2 not", "torn.png breaks off in the middle: send it again from the camera.", "notes.jpg is not")
 		if n := strings.Count(w.Body.String(), "/content\" alt="); n != 2 {
 			t.Errorf("%d pictures are shown, want 2: the text file is none", n)
+		}
+	})
+}
+
+func TestLargeJobsComeInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, 2000)
+		s.work(t, 0, byName)
+		files := make([]file, 1003)
+		for i := range files {
+			files[i] = file{"image_file", fmt.Sprintf("n%d.png", i+1), dot()}
+		}
+		w := s.do(formOf(t, "/", files...))
+		path := pagePath.FindString(w.Body.String())
+		wantText(t, w, 200, "1003 pictures recognised", `href="`+path+`?part=2"`)
+		if got := len(labelsIn(w.Body.String())); got != 1000 {
+			t.Errorf("the first part has %d cards, want 1000", got)
+		}
+		if diff := cmp.Diff([]string{"n1001", "n1002", "n1003"}, labelsIn(s.get(path+"?part=2").Body.String())); diff != "" {
+			t.Errorf("the second part (-want +got):\n%s", diff)
+		}
+		for _, odd := range []string{"?part=3", "?part=-1", "?part=x", "?part=99999999999999999999"} {
+			if got := labelsIn(s.get(path + odd).Body.String()); len(got) != 1000 || got[0] != "n1" {
+				t.Errorf("%s shows %d cards, want those of the first part", odd, len(got))
+			}
 		}
 	})
 }

@@ -32,9 +32,14 @@ export class Job {
 
   // attach takes over a job that the server has written into the page.
   attach() {
-    const { job, state, created } = this.section.dataset;
+    const { job, state, created, total } = this.section.dataset;
     this.id = job;
     this.show([...this.list.children].map((element) => new Card(element)));
+    if (this.cards.length < total) {
+      // One part of a large job: the server counts, and this page is loaded anew while the job runs.
+      if (state === "running") setTimeout(() => this.sending || location.reload(), 10000);
+      return;
+    }
     this.pace.begin(this.cards, Number(created), "");
     if (state === "running") this.watch();
     else this.finish();
@@ -46,6 +51,7 @@ export class Job {
     this.id = undefined;
     this.section.hidden = false;
     this.sending = true;
+    this.section.querySelector(".parts")?.remove();
     this.links(false);
     scrollTo(0, 0);
     this.show(await this.lay(files));
