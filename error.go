@@ -26,6 +26,7 @@ const (
 	NoImages      Code = "no_images"       // a form or archive without a single file
 	TooManyImages Code = "too_many_images" // more images than one job may have
 	NotFound      Code = "not_found"       // no such job or image, or it has expired
+	Conflict      Code = "conflict"        // another request with the same key is under way
 	Overloaded    Code = "overloaded"      // the backlog is at its limit; later it will do
 	StorageFull   Code = "storage_full"    // the disk or bucket takes no more
 	Unavailable   Code = "unavailable"     // a part that is needed does not answer
@@ -45,7 +46,7 @@ func (c Code) HTTPStatus() int {
 		return http.StatusBadRequest
 	case NotFound:
 		return http.StatusNotFound
-	case Cancelled:
+	case Cancelled, Conflict:
 		return http.StatusConflict
 	case Overloaded:
 		return http.StatusTooManyRequests

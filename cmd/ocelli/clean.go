@@ -72,7 +72,7 @@ func openToClean(ctx context.Context, data string, at urls, log *slog.Logger) (*
 }
 
 // storedUnder are the prefixes of everything that the service stores.
-var storedUnder = []string{"input/", "output/", "jobs/", "trials/"}
+var storedUnder = []string{"input/", "output/", "jobs/", "claims/", "trials/"}
 
 func clean(ctx context.Context, b *backends, yes bool, in io.Reader, out io.Writer) error {
 	stats, err := b.queue.Stats(ctx)

@@ -70,8 +70,8 @@ func (a *API) postJob(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	id := intake.NewJob()
-	if _, err := a.Intake.Submit(r.Context(), id, a.uploads(w, r)); err != nil {
+	id, err := a.submit(r, a.uploads(w, r))
+	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
@@ -86,6 +86,25 @@ func (a *API) postJob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusAccepted, job)
+}
+
+// submit accepts the uploads as a new job. A request that repeats the Idempotency-Key of an earlier one gets that one's job.
+func (a *API) submit(r *http.Request, uploads iter.Seq2[intake.Upload, error]) (ocelli.JobID, error) {
+	key := r.Header.Get("Idempotency-Key")
+	if key == "" {
+		id := intake.NewJob()
+		_, err := a.Intake.Submit(r.Context(), id, uploads)
+		return id, err
+	}
+	id, first, err := a.Intake.Claim(r.Context(), key)
+	if err != nil || !first {
+		return id, err
+	}
+	if _, err := a.Intake.Submit(r.Context(), id, uploads); err != nil {
+		a.Intake.Unclaim(r.Context(), key)
+		return "", err
+	}
+	return id, nil
 }
 
 func (a *API) uploads(w http.ResponseWriter, r *http.Request) iter.Seq2[intake.Upload, error] {
@@ -135,8 +154,8 @@ func (a *API) postClassify(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	id := intake.NewJob()
-	if _, err := a.Intake.Submit(r.Context(), id, onlyOne(a.uploads(w, r))); err != nil {
+	id, err := a.submit(r, onlyOne(a.uploads(w, r)))
+	if err != nil {
 		a.fail(w, r, err)
 		return
 	}

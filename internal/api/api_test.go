@@ -175,6 +175,63 @@ func TestOneImageIsAnsweredAtOnce(t *testing.T) {
 	}
 }
 
+func TestARepeatWithTheSameKeyIsTheSameJob(t *testing.T) {
+	url := serve(t)
+	contentType, body := form(t, "r.png", red)
+	post := func(path, key string, body []byte) (int, ocelli.Job) {
+		t.Helper()
+		req, _ := http.NewRequest("POST", url+path, bytes.NewReader(body))
+		req.Header.Set("Content-Type", contentType)
+		req.Header.Set("Idempotency-Key", key)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var job ocelli.Job
+		_ = json.NewDecoder(resp.Body).Decode(&job)
+		return resp.StatusCode, job
+	}
+	_, first := post("/v1/jobs?wait=30s", "key 1", body)
+	status, again := post("/v1/jobs?wait=30s", "key 1", body)
+	if status != 200 || again.ID != first.ID || again.Done != 1 {
+		t.Errorf("repeated: %d, job %s, want %s", status, again.ID, first.ID)
+	}
+	if _, other := post("/v1/jobs", "key 2", body); other.ID == first.ID || other.ID == "" {
+		t.Errorf("another key: job %s", other.ID)
+	}
+	// What was refused can be repeated.
+	if status, _ := post("/v1/jobs", "key 3", []byte("no form")); status != 400 {
+		t.Errorf("a bad request: %d", status)
+	}
+	if status, job := post("/v1/jobs", "key 3", body); status != 202 || job.ID == "" {
+		t.Errorf("its repeat, mended: %d", status)
+	}
+	if status, _ := post("/v1/jobs", strings.Repeat("x", 300), body); status != 400 {
+		t.Errorf("a long key: %d", status)
+	}
+	// Of many at once one is the first; the others get its job, or are told to wait.
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	ids := map[ocelli.JobID]bool{}
+	for range 20 {
+		all.Go(func() {
+			status, job := post("/v1/jobs", "key 4", body)
+			mu.Lock()
+			defer mu.Unlock()
+			if status == 202 {
+				ids[job.ID] = true
+			} else if status != 409 {
+				t.Errorf("at once: %d", status)
+			}
+		})
+	}
+	all.Wait()
+	if len(ids) != 1 {
+		t.Errorf("20 at once became %d jobs", len(ids))
+	}
+}
+
 func TestErrorsAreProblems(t *testing.T) {
 	url := serve(t)
 	twoType, two := form(t, "1", red, "2", blue)
