@@ -34,6 +34,7 @@ var drivers = map[string]string{
 	"internal/notify/natsnotify": "internal/notify",
 	"internal/fleet/procfleet":   "internal/fleet",
 	"internal/classify/onnx":     "internal/classify",
+	"internal/scale/natslead":    "internal/scale",
 }
 
 // besides are imports beyond the rules, each with its reason.
@@ -43,7 +44,7 @@ var besides = map[string][]string{
 
 // suites are the exported test suites beside the seams: any test may import them, and no production code.
 var suites = []string{"internal/blob/blobtest", "internal/queue/queuetest", "internal/notify/notifytest",
-	"internal/fleet/fleettest", "internal/classify/classifytest"}
+	"internal/fleet/fleettest", "internal/classify/classifytest", "internal/scale/leadtest"}
 
 // pkg is one package of the tree.
 type pkg struct {
