@@ -15,6 +15,9 @@ import (
 type CrewConfig struct {
 	// Prefix begins the name of each worker; a number from 1 follows. Default "ocelli-worker-".
 	Prefix string
+	// Max is how many workers may be alive at once, those included that were told to go and have not gone yet; 0 is
+	// no bound. Resize launches no more until they have gone, however many are wanted.
+	Max int
 	// StartDeadline is how long a worker may take until it is ready; then it is ended. Default 2 min.
 	StartDeadline time.Duration
 	// DrainTimeout is how long a drained worker may take to end; then it is ended by force, unless it says that it

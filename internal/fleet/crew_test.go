@@ -108,6 +108,31 @@ func TestDrainingWorkerIsNoCapacity(t *testing.T) {
 	})
 }
 
+// A burst that comes while workers of the one before still finish what they hold does not go beyond the bound.
+func TestLeavingWorkersCountForTheBound(t *testing.T) {
+	inWorld(t, 0, fleet.CrewConfig{Max: 3}, func(t *testing.T, w *world) {
+		w.turns(2*time.Second, 3)
+		w.hand(w1).Leased(1)
+		w.hand(w2).Leased(1)
+		time.Sleep(time.Second)
+		w.turn(0)
+		_, change := w.turn(3)
+		held := "waiting for workers to end: of the 3 that may be alive, those that are leaving number 2"
+		diff(t, "while two leave", fleet.Change{Launched: []string{w3}, Held: held}, change)
+		w.hand(w1).Settled(1)
+		time.Sleep(time.Second)
+		_, change = w.turn(2)
+		diff(t, "when two are enough and there is room for one", fleet.Change{Launched: []string{w1}}, change)
+		w.hand(w2).Settled(1)
+		time.Sleep(time.Second)
+		_, change = w.turn(5)
+		diff(t, "when all have gone and more are wanted than may be", []string{w2}, change.Launched)
+		if all, _ := w.mem.List(t.Context()); len(all) != 3 {
+			t.Errorf("%d workers are alive, want the 3 that may be", len(all))
+		}
+	})
+}
+
 func TestWorkerThatDoesNotGoIsEnded(t *testing.T) {
 	config := fleet.CrewConfig{DrainTimeout: 10 * time.Second}
 	inWorld(t, 0, config, func(t *testing.T, w *world) {

@@ -137,7 +137,7 @@ func (c *Crew) setLeaving(names []string) {
 	}
 }
 
-// reserve enters the workers missing up to want in the ledger, and returns their names; or why there are none.
+// reserve enters the workers missing up to want in the ledger, and returns their names; and why there are fewer.
 func (c *Crew) reserve(now time.Time, want int) (names []string, held string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,6 +154,10 @@ func (c *Crew) reserve(now time.Time, want int) (names []string, held string) {
 		return nil, c.backoff.sentence(now)
 	}
 	for n := 1; staying+len(names) < want; n++ {
+		if c.config.Max > 0 && len(c.ledger) >= c.config.Max {
+			leaving := len(c.ledger) - staying - len(names)
+			return names, fmt.Sprintf("waiting for workers to end: of the %d that may be alive, those that are leaving number %d", c.config.Max, leaving)
+		}
 		name := c.config.Prefix + strconv.Itoa(n)
 		if c.ledger[name] != nil {
 			continue
