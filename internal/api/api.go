@@ -39,6 +39,7 @@ type API struct {
 func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/jobs", a.postJob)
 	mux.HandleFunc("GET /v1/jobs/{id}", a.getJob)
+	mux.HandleFunc("DELETE /v1/jobs/{id}", a.deleteJob)
 	mux.HandleFunc("GET /v1/jobs/{id}/events", a.getEvents)
 	mux.HandleFunc("GET /v1/jobs/{id}/results.csv", a.getCSV)
 	mux.HandleFunc("POST /v1/classify", a.postClassify)
@@ -139,6 +140,16 @@ func (a *API) getJob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	job, err := a.waitFor(r.Context(), ocelli.JobID(r.PathValue("id")), wait)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	answer(w, http.StatusOK, job)
+}
+
+// deleteJob cancels a job: what has no result yet will have none.
+func (a *API) deleteJob(w http.ResponseWriter, r *http.Request) {
+	job, err := a.Intake.Cancel(r.Context(), ocelli.JobID(r.PathValue("id")))
 	if err != nil {
 		a.fail(w, r, err)
 		return

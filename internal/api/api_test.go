@@ -253,6 +253,7 @@ func TestErrorsAreProblems(t *testing.T) {
 		{"POST", "/v1/jobs", "multipart/form-data", none, 400, ocelli.BadRequest},
 		{"POST", "/v1/jobs?wait=1h", twoType, two, 400, ocelli.BadRequest},
 		{"GET", job, "", nil, 404, ocelli.NotFound},
+		{"DELETE", job, "", nil, 404, ocelli.NotFound},
 		{"GET", job + "/events", "", nil, 404, ocelli.NotFound},
 		{"GET", job + "/results.csv", "", nil, 404, ocelli.NotFound},
 		{"GET", "/v1/jobs/..%2fx", "", nil, 404, ocelli.NotFound},

@@ -15,6 +15,7 @@ type tracked struct {
 	arrived  []int         // places of the results in the order in which they came
 	changed  chan struct{} // closed, and replaced, at each change
 	failed   int
+	dropped  int       // of them, because the job was cancelled
 	waiting  int       // calls that wait for a change; such a job is not forgotten
 	touched  time.Time // the last change or question
 	repair   time.Time // when to read the store next
@@ -60,8 +61,11 @@ func (t *tracked) note(n Notice) bool {
 	default:
 		t.results[i] = n.Result
 		t.arrived = append(t.arrived, i)
-		if n.Result.Error != nil {
+		if e := n.Result.Error; e != nil {
 			t.failed++
+			if e.Code == ocelli.Cancelled {
+				t.dropped++
+			}
 		}
 	}
 	return true
@@ -89,7 +93,10 @@ func (t *tracked) job() *ocelli.Job {
 		Images: make([]ocelli.ImageStatus, len(t.results)),
 		Links:  ocelli.JobLinks{Self: "/v1/jobs/" + id, Page: "/jobs/" + id},
 	}
-	if t.finished() {
+	switch {
+	case t.finished() && t.dropped > 0:
+		j.State = ocelli.JobCancelled
+	case t.finished():
 		j.State = ocelli.JobDone
 	}
 	for i, image := range t.manifest.Images {

@@ -438,6 +438,35 @@ func TestADrainedWorkerFinishesWhatItHoldsAndLeasesNoMore(t *testing.T) {
 	})
 }
 
+func TestACancelledJobEndsAtOnceAndNobodyWorksOnItsRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+		calls := make(chan struct{}, 10)
+		s.decoder = slow{took: 5 * time.Second, calls: calls}
+		ctx := s.start(t, 1) // with two hands
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(ctx, id, files("1", red, "2", red, "3", red, "4", red, "text", []byte("text"))); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Second) // two are done and two in hand
+		job, err := s.intake.Cancel(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const want = "1=red 2=red 3=cancelled 4=cancelled text=unsupported_type"
+		if got := outcome(job); got != want || job.State != ocelli.JobCancelled {
+			t.Errorf("got  %s, %s\nwant %s", got, job.State, want)
+		}
+		time.Sleep(time.Minute)
+		if job, err = s.tracker.Job(ctx, id); err != nil || outcome(job) != want {
+			t.Errorf("a minute later: %s, %v", outcome(job), err)
+		}
+		if stats, _ := s.queue.Stats(ctx); stats.Backlog() != 0 {
+			t.Errorf("%d messages are left", stats.Backlog())
+		}
+	})
+}
+
 // The web node is replaced in mid-job: the new one answers for the job out of the store.
 func TestAnotherNodeAnswersForAJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
