@@ -98,7 +98,8 @@ func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.R
 	mux.Handle("/", web.New(web.Config{
 		Intake: in, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, RequestBytes: int64(s.maxRequest), Log: log,
 	}))
-	n.handler = mux
+	// A page of another site must not make a visitor's browser send images here, or cancel jobs.
+	n.handler = http.NewCrossOriginProtection().Handler(mux)
 	return n
 }
 
