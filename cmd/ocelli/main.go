@@ -81,7 +81,7 @@ func newRootCommand() *cobra.Command {
 	})
 	root.PersistentFlags().String("config", "", "read settings from this TOML `FILE`")
 	root.AddCommand(
-		newUpCommand(), newServeCommand(), newWorkerCommand(), newClassifyCommand(),
+		newUpCommand(), newServeCommand(), newScaleCommand(), newWorkerCommand(), newClassifyCommand(),
 		newStatusCommand(), newWhyCommand(), newCleanCommand(), newModelsCommand(), newSimCommand(), newVersionCommand(),
 	)
 	return root

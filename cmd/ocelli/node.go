@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -19,7 +18,6 @@ import (
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/result"
-	"github.com/ocelli/ocelli/internal/scale"
 	"github.com/ocelli/ocelli/internal/telemetry"
 	"github.com/ocelli/ocelli/internal/web"
 )
@@ -57,7 +55,7 @@ func (s *nodeSettings) problems() []error {
 	return errs
 }
 
-// node is one web node: it takes images and shows results. A node with a crew also keeps the workers.
+// node is one web node: it takes images and shows results. The one of `ocelli up` also keeps the workers.
 type node struct {
 	log      *slog.Logger
 	backends *backends
@@ -66,16 +64,12 @@ type node struct {
 	metrics  *telemetry.Metrics
 	handler  http.Handler
 	model    *ocelli.Model
-	accepted atomic.Int64
 
-	// Only where this node keeps the workers:
-	crew       *fleet.Crew
-	loop       *scale.Loop
-	maxWorkers int
+	keeper *controller // nil where workers are kept elsewhere
 }
 
-// newNode returns a web node. journal is nil where the node keeps no workers.
-func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.Roster, model *ocelli.Model, journal *scale.Journal, log *slog.Logger) *node {
+// newNode returns a web node.
+func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.Roster, model *ocelli.Model, log *slog.Logger) *node {
 	n := &node{log: log, backends: b, roster: roster, model: model}
 	n.metrics = telemetry.New(func() ocelli.Status { return n.status(context.Background()) })
 	results := &result.Store{Blobs: b.blobs, Bus: b.bus}
@@ -88,10 +82,7 @@ func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.R
 	mux := http.NewServeMux()
 	a := &api.API{
 		Intake: in, Tracker: n.tracker, Results: results, Blobs: b.blobs,
-		Status: n.status, Ready: api.Readiness(n.checkQueue), RequestBytes: int64(s.maxRequest), Log: log,
-	}
-	if journal != nil {
-		a.Decisions = journal.Since
+		Status: n.status, Ready: api.Readiness(n.checkQueue), RequestBytes: int64(s.maxRequest), Decisions: b.journal.Since, Log: log,
 	}
 	a.Register(mux)
 	mux.Handle("GET /metrics", n.metrics.Handler())
@@ -104,17 +95,16 @@ func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.R
 }
 
 // keep makes the node the one that keeps the workers.
-func (n *node) keep(crew *fleet.Crew, loop *scale.Loop, maxWorkers int) {
-	n.crew, n.loop, n.maxWorkers = crew, loop, maxWorkers
-	n.tracker.Forecaster = loop
+func (n *node) keep(c *controller) {
+	n.keeper = c
+	n.tracker.Forecaster = c.loop
 }
 
 // sent is called when n images have been queued.
 func (n *node) sent(images int) {
-	n.accepted.Add(int64(images))
 	n.metrics.Accepted(images)
-	if n.loop != nil {
-		n.loop.Wake()
+	if n.keeper != nil {
+		n.keeper.loop.Wake()
 	}
 }
 
@@ -133,18 +123,18 @@ func (n *node) status(ctx context.Context) ocelli.Status {
 		s.Problem = "the queue does not answer: " + err.Error()
 	}
 	s.Ready, s.Leased, s.OldestAge = stats.Ready, stats.Leased, stats.Oldest.Seconds()
-	if n.crew == nil {
+	if n.keeper == nil {
 		for _, h := range n.roster.Reports() {
 			s.Workers = append(s.Workers, ocelli.Worker{Name: h.Name, PID: h.PID, State: ocelli.WorkerState(h.State)})
 		}
 		return s
 	}
-	for _, w := range n.crew.Snapshot().Workers {
+	for _, w := range n.keeper.crew.Snapshot().Workers {
 		s.Workers = append(s.Workers, ocelli.Worker{Name: w.Name, PID: w.PID, State: ocelli.WorkerState(w.State)})
 	}
-	decision, problem := n.loop.Last()
-	s.Wanted, s.Max, s.Reason = decision.Want, n.maxWorkers, decision.Reason
-	s.ETA.Jobs, s.ETA.Within20 = n.loop.Calibration()
+	decision, problem := n.keeper.loop.Last()
+	s.Wanted, s.Max, s.Reason = decision.Want, n.keeper.maxWorkers, decision.Reason
+	s.ETA.Jobs, s.ETA.Within20 = n.keeper.loop.Calibration()
 	if s.Problem == "" {
 		s.Problem = problem
 	}

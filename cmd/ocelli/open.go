@@ -21,6 +21,8 @@ import (
 	"github.com/ocelli/ocelli/internal/notify/natsnotify"
 	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/queue/natsqueue"
+	"github.com/ocelli/ocelli/internal/scale"
+	"github.com/ocelli/ocelli/internal/scale/natslead"
 )
 
 // natsTokenEnv is the environment variable with the token of a NATS server; see [natsconn.FromEnv]. Secrets never stand in
@@ -36,7 +38,10 @@ type backends struct {
 	bus     notify.Bus
 	blobs   blob.Store
 	purge   func(context.Context) error // deletes all messages of the queue
-	closers []func()
+	journal *scale.Journal              // of what the controller of the queue decided
+	// leadership makes holder a candidate for the lead among the controllers of the queue.
+	leadership func(ctx context.Context, holder string, log *slog.Logger) (scale.Leadership, error)
+	closers    []func()
 }
 
 func (b *backends) close() {
@@ -106,6 +111,9 @@ func (b *backends) openNATS(ctx context.Context, nc *nats.Conn, cfg natsqueue.Co
 		return err
 	}
 	b.queue, b.purge, b.bus = q, q.Purge, bus
+	b.leadership = func(ctx context.Context, holder string, log *slog.Logger) (scale.Leadership, error) {
+		return natslead.Open(ctx, nc, natslead.Config{Name: cfg.Name + "-lead", Replicas: cfg.Replicas, Holder: holder}, log)
+	}
 	return nil
 }
 
@@ -127,6 +135,7 @@ func (b *backends) openFiles(folder string) error {
 		return err
 	}
 	b.blobs = files
+	b.journal = scale.OpenJournal(filepath.Join(folder, "decisions.ndjson"))
 	b.closers = append(b.closers, func() { _ = files.Close() })
 	return nil
 }

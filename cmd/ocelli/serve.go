@@ -45,7 +45,7 @@ func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, 
 	}
 	defer b.close()
 	roster := fleet.NewRoster(b.bus)
-	n := newNode(shared, s, b, roster, nil, nil, log)
+	n := newNode(shared, s, b, roster, nil, log)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return roster.Run(ctx) })
 	group.Go(func() error { return n.run(ctx, listener) })

@@ -3,22 +3,16 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ocelli/ocelli/internal/fleet"
-	"github.com/ocelli/ocelli/internal/fleet/procfleet"
 	"github.com/ocelli/ocelli/internal/natsembed"
 	"github.com/ocelli/ocelli/internal/scale"
 )
@@ -27,16 +21,12 @@ const defaultListen = "127.0.0.1:8080"
 
 // upSettings are what `ocelli up` can be told, beyond what every web node can.
 type upSettings struct {
-	shared          sharedSettings
-	node            nodeSettings
-	worker          workerSettings
-	data            string
-	minWorkers      int
-	maxWorkers      int
-	policy          string
-	imagesPerWorker int
-	workerIdle      time.Duration
-	storeBytes      size
+	shared     sharedSettings
+	node       nodeSettings
+	worker     workerSettings
+	scaling    scalingSettings
+	data       string
+	storeBytes size
 }
 
 func newUpCommand() *cobra.Command {
@@ -58,12 +48,8 @@ func newUpCommand() *cobra.Command {
 	s.shared.register(f)
 	s.node.register(f)
 	s.worker.register(f)
+	s.scaling.register(f)
 	f.StringVar(&s.data, "data", "ocelli-data", "keep images, results and the queue in this `FOLDER`")
-	f.IntVar(&s.minWorkers, "min-workers", 0, "workers kept even when there is no work")
-	f.IntVar(&s.maxWorkers, "max-workers", runtime.NumCPU(), "workers at most")
-	f.StringVar(&s.policy, "policy", scale.Breakeven, "scaling policy: "+scale.Breakeven+" or "+scale.Backlog)
-	f.IntVar(&s.imagesPerWorker, "images-per-worker", 5, "images per worker, for the policy "+scale.Backlog)
-	f.DurationVar(&s.workerIdle, "worker-idle", 10*time.Second, "how long fewer workers must have been enough before one is ended")
 	f.Var(&s.storeBytes, "queue-bytes", "disk space that the queue may take")
 	return cmd
 }
@@ -71,15 +57,7 @@ func newUpCommand() *cobra.Command {
 // validate tells everything that is wrong with the settings at once.
 func (s *upSettings) validate() error {
 	errs := append(append(s.shared.problems(), s.node.problems()...), s.worker.problems()...)
-	return asUsage(append(errs, s.scaling().Validate()))
-}
-
-// scaling is the policy that the settings ask for.
-func (s *upSettings) scaling() scale.Policy {
-	p := scale.Local(s.maxWorkers)
-	p.Name, p.Min, p.ImagesPerWorker = s.policy, s.minWorkers, s.imagesPerWorker
-	p.Hold = s.workerIdle.Seconds()
-	return p
+	return asUsage(append(errs, s.scaling.problems()...))
 }
 
 // up runs the whole service until ctx ends, then lets the workers finish what they hold.
@@ -114,50 +92,22 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	}
 	defer b.close()
 
-	launcher, err := newProcessLauncher(s, urls{queue: broker.ClientURL(), blobs: "file://" + data}, token)
+	at := urls{queue: broker.ClientURL(), blobs: "file://" + data}
+	launcher, err := newProcessLauncher(s.shared, s.worker, at, natsTokenEnv+"="+token)
 	if err != nil {
 		return err
 	}
-	roster := fleet.NewRoster(b.bus)
-	crew := fleet.NewCrew(launcher, roster, log, fleet.CrewConfig{Exits: launcher.Exits()})
-
-	journal := scale.OpenJournal(filepath.Join(data, "decisions.ndjson"))
-	n := newNode(s.shared, s.node, b, roster, model, journal, log)
-	loop := scale.NewLoop(s.scaling(), b.queue, crew, n.accepted.Load, journal.Record, log)
-	n.keep(crew, loop, s.maxWorkers)
+	// The folder of the queue is locked for this process, so there is no other controller.
+	c := newController(scale.Alone{}, s.scaling, launcher, b, log)
+	n := newNode(s.shared, s.node, b, c.roster, model, log)
+	n.keep(c)
 
 	group, ctx := errgroup.WithContext(ctx)
-	hands, letGo := context.WithCancel(context.WithoutCancel(ctx))
-	defer letGo()
-	group.Go(func() error { return launcher.Run(hands) })
-	group.Go(func() error { return roster.Run(hands) })
-	group.Go(func() error {
-		err := loop.Run(ctx)
-		// The service ends: the workers finish what they hold while the queue is still there.
-		ending, cancel := context.WithTimeout(hands, shutdownTime)
-		defer cancel()
-		err = errors.Join(err, crew.End(ending))
-		letGo()
-		return err
-	})
+	group.Go(func() error { return c.run(ctx) })
 	group.Go(func() error { return n.run(ctx, listener) })
 	group.Go(func() error { return broker.Watch(ctx) })
 	greet(out, listener.Addr(), data)
 	return group.Wait()
-}
-
-// newProcessLauncher launches this very binary as workers.
-func newProcessLauncher(s upSettings, at urls, token string) (*procfleet.Launcher, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding the program to start workers with: %w", err)
-	}
-	return procfleet.New(procfleet.Config{
-		Command: append([]string{self}, workerArgs(s.shared, s.worker, at)...),
-		Env:     []string{natsTokenEnv + "=" + token},
-		Output:  os.Stderr,
-		Grace:   shutdownTime,
-	})
 }
 
 // greet says where the service is and what to try.

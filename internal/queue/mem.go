@@ -19,6 +19,7 @@ type Mem struct {
 	limit int
 
 	mu     sync.Mutex
+	sent   int64
 	wake   chan struct{} // closed and replaced whenever a message may have become ready
 	groups []*memGroup   // those with ready messages, in the order of their turns
 	leased map[*memMessage]struct{}
@@ -78,6 +79,7 @@ func (q *Mem) Send(ctx context.Context, msgs ...Message) error {
 		q.seen[m.ID] = now
 		q.order = append(q.order, m.ID)
 		m.Body = slices.Clone(m.Body)
+		q.sent++
 		q.add(&memMessage{Message: m, sent: now})
 	}
 	return nil
@@ -227,7 +229,7 @@ func (q *Mem) Stats(ctx context.Context) (Stats, error) {
 	defer q.mu.Unlock()
 	now := time.Now()
 	q.lapse(now)
-	s := Stats{Leased: int64(len(q.leased)), Exact: true}
+	s := Stats{Leased: int64(len(q.leased)), Sent: q.sent, Exact: true}
 	for m := range q.leased {
 		s.Oldest = max(s.Oldest, now.Sub(m.sent))
 	}

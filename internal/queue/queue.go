@@ -52,6 +52,7 @@ type Stats struct {
 	Ready  int64         // messages that a Receive could be given now
 	Leased int64         // messages delivered and not settled, and those that wait out a Nack's delay
 	Oldest time.Duration // age of the oldest message, leased ones included; 0 when there is none or it is not known
+	Sent   int64         // messages added since the queue was made, repeats not counted; 0 where that is not known
 	Exact  bool          // false where the counts may lag behind by a minute or so
 }
 

@@ -20,13 +20,12 @@ type Crew interface {
 
 // Loop measures, decides, acts and records, again and again.
 type Loop struct {
-	policy  Policy
-	queue   queue.Queue
-	crew    Crew
-	arrived func() int64
-	record  func(Decision) error
-	log     *slog.Logger
-	wake    chan struct{}
+	policy Policy
+	queue  queue.Queue
+	crew   Crew
+	record func(Decision) error
+	log    *slog.Logger
+	wake   chan struct{}
 
 	mu          sync.Mutex
 	last        Decision
@@ -42,10 +41,10 @@ const (
 	decideAfter = 10 * time.Millisecond
 )
 
-// NewLoop returns a loop that keeps crew at the size that the policy wants for the queue. arrived returns how many images were
-// accepted since the process began; record, which may be nil, is given each decision that changed something.
-func NewLoop(policy Policy, q queue.Queue, crew Crew, arrived func() int64, record func(Decision) error, log *slog.Logger) *Loop {
-	return &Loop{policy: policy, queue: q, crew: crew, arrived: arrived, record: record, log: log, wake: make(chan struct{}, 1)}
+// NewLoop returns a loop that keeps crew at the size that the policy wants for the queue. record, which may be nil, is
+// given each decision that changed something.
+func NewLoop(policy Policy, q queue.Queue, crew Crew, record func(Decision) error, log *slog.Logger) *Loop {
+	return &Loop{policy: policy, queue: q, crew: crew, record: record, log: log, wake: make(chan struct{}, 1)}
 }
 
 // Wake makes the loop decide at once: images have come.
@@ -161,14 +160,13 @@ func (l *Loop) step(ctx context.Context) (problem string, err error) {
 // seen puts together what is known now.
 func (l *Loop) seen(snapshot fleet.Snapshot, stats queue.Stats) Seen {
 	now := time.Now()
-	arrived := l.arrived()
-	l.arrivals.Observe(now, arrived)
+	l.arrivals.Observe(now, stats.Sent)
 	l.mu.Lock()
 	last, stretch := l.last.Next, l.calibration.Stretch()
 	l.mu.Unlock()
 	s := Seen{
 		Now: now, Ready: stats.Ready, Leased: stats.Leased, Oldest: stats.Oldest.Seconds(), Exact: stats.Exact,
-		Arrived: arrived, Arrival: l.arrivals.PerSecond(),
+		Arrived: stats.Sent, Arrival: l.arrivals.PerSecond(),
 		Rate: snapshot.Rate, Stretch: stretch,
 		Startup: Startup{P50: snapshot.StartUp.Seconds(), P90: snapshot.StartUp90.Seconds()},
 		Busy:    snapshot.Busy, Idle: snapshot.Idle,

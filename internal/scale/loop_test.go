@@ -57,7 +57,7 @@ func start(t *testing.T, policy scale.Policy) *world {
 	})
 	roster := fleet.NewRoster(bus)
 	w.crew = fleet.NewCrew(launcher, roster, quiet, fleet.CrewConfig{Exits: launcher.Exits()})
-	w.loop = scale.NewLoop(policy, w.queue, w.crew, w.sent.Load, nil, quiet)
+	w.loop = scale.NewLoop(policy, w.queue, w.crew, nil, quiet)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{}, 2)
 	go func() { _ = roster.Run(ctx); ended <- struct{}{} }()
@@ -154,7 +154,7 @@ func TestDecisionsThatChangeSomethingAreRecorded(t *testing.T) {
 		launcher := fleet.NewMem(time.Hour, nil)
 		defer launcher.Close()
 		crew := fleet.NewCrew(launcher, fleet.NewRoster(notify.NewMem()), quiet, fleet.CrewConfig{})
-		loop := scale.NewLoop(scale.Local(2), q, crew, func() int64 { return 0 }, func(d scale.Decision) error {
+		loop := scale.NewLoop(scale.Local(2), q, crew, func(d scale.Decision) error {
 			recorded = append(recorded, d)
 			return errors.New("the disk is full") // and the loop goes on
 		}, quiet)

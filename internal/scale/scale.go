@@ -104,7 +104,7 @@ type Seen struct {
 	Leased  int64   `json:"leased"`       // images that workers hold, and those that wait out a delay
 	Oldest  float64 `json:"oldest_age_s"` // age of the oldest of both; 0 when there is none or it is not known
 	Exact   bool    `json:"exact"`        // false where the counts may lag by a minute
-	Arrived int64   `json:"arrived"`      // images accepted since the controller began: lets a log be replayed
+	Arrived int64   `json:"arrived"`      // images sent since the queue was made; 0 is not known: lets a log be replayed
 
 	Arrival float64 `json:"arrival_per_s"` // images per second that keep arriving, as [Arrivals] measures it
 	Rate    float64 `json:"rate_per_s"`    // images per second of one busy worker; 0 is not measured yet

@@ -134,7 +134,7 @@ func (l *decisionLog) read(line []byte) error {
 	}
 	from := l.before.Seen.Now
 	over, n := d.Seen.Now.Sub(from).Seconds(), d.Seen.Arrived-l.before.Seen.Arrived
-	if n < 0 { // the controller began anew and counts from 0
+	if n < 0 { // the queue was made anew and counts from 0
 		n = max(0, d.Seen.Arrived)
 	}
 	if over < 0 || d.Seen.Now.Sub(l.first).Seconds() > traceSpan {

@@ -11,6 +11,7 @@ import (
 // streamState is what the stream says of itself.
 type streamState struct {
 	Messages int64            `json:"messages"`
+	Last     int64            `json:"last_seq"`
 	First    time.Time        `json:"first_ts"`
 	Subjects map[string]int64 `json:"subjects"` // messages of each lane that has any
 	now      time.Time        // by the server's clock
@@ -55,7 +56,7 @@ func (q *Queue) Stats(ctx context.Context) (queue.Stats, error) {
 		pending += c.Pending
 	}
 	ready := min(pending, state.Messages)
-	s := queue.Stats{Ready: ready, Leased: state.Messages - ready, Exact: true}
+	s := queue.Stats{Ready: ready, Leased: state.Messages - ready, Sent: state.Last, Exact: true}
 	if state.Messages > 0 {
 		s.Oldest = max(state.now.Sub(state.First), 0)
 	}

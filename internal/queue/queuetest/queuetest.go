@@ -229,9 +229,13 @@ func stats(t *testing.T, open Open) {
 		t.Errorf("the oldest message of an empty queue has age %v", s.Oldest)
 	}
 	start := time.Now()
+	before := getStats(t, q).Sent
 	send(t, q, messages("a", "a", 4)...)
 	send(t, q, messages("b", "b", 3)...)
 	settled(t, q, 7)
+	if sent := getStats(t, q).Sent; sent != 0 && sent != before+7 {
+		t.Errorf("%d messages were sent before 7 more, and %d after them", before, sent)
+	}
 	held := append(receive(t, q, 2), receive(t, q, 2)...)
 	settled(t, q, 7)
 	ack(t, q, held[0])
