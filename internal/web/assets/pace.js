@@ -17,7 +17,10 @@ export class Pace {
   begin(cards, began, stage) {
     Object.assign(this, { cards, began, stage, uploaded: 0, seen: [], here: cards.some((card) => !card.ended), nextWord: 0 });
     this.count();
-    if (this.here) this.draw();
+    clearInterval(this.clock);
+    if (!this.here) return;
+    this.draw();
+    this.clock = setInterval(() => this.later(), 1000); // while nothing comes the rate falls
   }
 
   count() {
@@ -79,6 +82,7 @@ export class Pace {
   end(state) {
     if (this.frame) cancelAnimationFrame(this.frame);
     this.frame = undefined;
+    clearInterval(this.clock);
     this.stage = "";
     if (!this.here) return;
     const total = this.cards.length;
