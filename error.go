@@ -25,7 +25,7 @@ const (
 	BadRequest    Code = "bad_request"     // cannot be understood as it stands
 	NoImages      Code = "no_images"       // a form or archive without a single file
 	TooManyImages Code = "too_many_images" // more images than one job may have
-	NotFound      Code = "not_found"       // no such job or image, or it has expired
+	NotFound      Code = "not_found"       // no such job or image
 	Conflict      Code = "conflict"        // another request with the same key is under way
 	Overloaded    Code = "overloaded"      // the backlog is at its limit; later it will do
 	StorageFull   Code = "storage_full"    // the disk or bucket takes no more

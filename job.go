@@ -68,7 +68,7 @@ type ImageStatus struct {
 // JobLinks are the addresses of a job, relative to the server.
 type JobLinks struct {
 	Self   string `json:"self"`
-	Events string `json:"events,omitempty"`
-	CSV    string `json:"csv,omitempty"`
+	Events string `json:"events"`
+	CSV    string `json:"csv"`
 	Page   string `json:"page"`
 }

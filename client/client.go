@@ -84,17 +84,13 @@ func (c *Client) Job(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error) 
 	return &job, err
 }
 
-// Watch yields the results of a job as they come, from the one numbered from, counted from 0, until it has finished. It
-// ends after the first error, which it yields.
-func (c *Client) Watch(ctx context.Context, id ocelli.JobID, from int) iter.Seq2[ocelli.Result, error] {
+// Watch yields the results of a job as they come, until it has finished. It ends after the first error, which it yields.
+func (c *Client) Watch(ctx context.Context, id ocelli.JobID) iter.Seq2[ocelli.Result, error] {
 	return func(yield func(ocelli.Result, error) bool) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/v1/jobs/"+url.PathEscape(string(id))+"/events", nil)
 		if err != nil {
 			yield(ocelli.Result{}, err)
 			return
-		}
-		if from > 0 {
-			req.Header.Set("Last-Event-ID", fmt.Sprint(from-1))
 		}
 		resp, err := c.do(req)
 		if err != nil {
@@ -103,7 +99,7 @@ func (c *Client) Watch(ctx context.Context, id ocelli.JobID, from int) iter.Seq2
 		}
 		defer resp.Body.Close()
 		lines := bufio.NewScanner(resp.Body)
-		lines.Buffer(nil, 64<<20) // the last event holds the whole job
+		lines.Buffer(nil, 1<<20) // one result, or the job without its images
 		for kind := ""; lines.Scan(); {
 			line := lines.Text()
 			if event, ok := strings.CutPrefix(line, "event: "); ok {

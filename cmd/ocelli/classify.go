@@ -171,7 +171,7 @@ func remote(ctx context.Context, server string, paths []string, show *report) er
 	// The server gives back names without folders; the place of an image tells which file it was.
 	waiting := map[int]ocelli.Result{}
 	shown := 0
-	for r, err := range c.Watch(ctx, job.ID, 0) {
+	for r, err := range c.Watch(ctx, job.ID) {
 		if err != nil {
 			return err
 		}

@@ -172,7 +172,7 @@ func (a *API) postClassify(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
-	for _, res := range a.Tracker.Watch(ctx, id, 0) {
+	for _, res := range a.Tracker.Watch(ctx, id, "") {
 		if res.Error != nil {
 			a.fail(w, r, res.Error)
 			return
@@ -180,7 +180,11 @@ func (a *API) postClassify(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, res)
 		return
 	}
-	a.fail(w, r, ocelli.Errorf(ocelli.Unavailable, "no worker has classified the image within %s: its result will be at /v1/jobs/%s", wait, id))
+	why := "all are busy"
+	if problem := a.Status(r.Context()).Problem; problem != "" {
+		why = problem
+	}
+	a.fail(w, r, ocelli.Errorf(ocelli.Unavailable, "no worker has classified the image within %s (%s): its result will be at /v1/jobs/%s", wait, why, id))
 }
 
 // onlyOne passes on the first upload and fails at a second one.
@@ -198,26 +202,8 @@ func onlyOne(uploads iter.Seq2[intake.Upload, error]) iter.Seq2[intake.Upload, e
 	}
 }
 
-// image finds the job and the state of the image that the path names.
-func (a *API) image(r *http.Request) (*ocelli.ImageStatus, error) {
-	id := ocelli.ImageID(r.PathValue("id"))
-	missing := ocelli.Errorf(ocelli.NotFound, "there is no image %.40q: it was never accepted, or it has expired", string(id))
-	jobID, place, ok := id.Split()
-	if !ok {
-		return nil, missing
-	}
-	job, err := a.Tracker.Job(r.Context(), jobID)
-	if ocelli.AsError(err) != nil || err == nil && place > len(job.Images) {
-		return nil, missing
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &job.Images[place-1], nil
-}
-
 func (a *API) getImage(w http.ResponseWriter, r *http.Request) {
-	image, err := a.image(r)
+	image, err := a.Tracker.Image(r.Context(), ocelli.ImageID(r.PathValue("id")))
 	if err != nil {
 		a.fail(w, r, err)
 		return

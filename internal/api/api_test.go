@@ -302,12 +302,18 @@ func TestEventsAreSentAsResultsComeAndAgainFromWhereAClientLeft(t *testing.T) {
 		return ids, kinds
 	}
 	ids, kinds := events("")
-	if fmt.Sprint(ids, kinds) != "[0 1 2 3] [result result result done]" {
-		t.Errorf("got %v %v", ids, kinds)
+	if fmt.Sprint(kinds) != "[result result result done]" || len(ids) != 3 {
+		t.Fatalf("got %v %v", ids, kinds)
 	}
-	ids, kinds = events("1")
-	if fmt.Sprint(ids, kinds) != "[2 3] [result done]" {
-		t.Errorf("after event 1: %v %v", ids, kinds)
+	if rest, kinds := events(ids[1]); fmt.Sprint(rest, kinds) != "["+ids[2]+"] [result done]" {
+		t.Errorf("after the second event: %v %v", rest, kinds)
+	}
+	if _, kinds := events(ids[2]); fmt.Sprint(kinds) != "[done]" {
+		t.Errorf("after the last event: %v", kinds)
+	}
+	// The server has been started again since: everything comes again.
+	if again, kinds := events("XXXXXXXX-1"); fmt.Sprint(again) != fmt.Sprint(ids) || len(kinds) != 4 {
+		t.Errorf("after an event of another life: %v %v", again, kinds)
 	}
 }
 
@@ -354,7 +360,7 @@ func TestTheClientSubmitsWatchesAndTellsErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	labels := map[string]string{}
-	for r, err := range c.Watch(t.Context(), job.ID, 0) {
+	for r, err := range c.Watch(t.Context(), job.ID) {
 		if err != nil {
 			t.Fatal(err)
 		}

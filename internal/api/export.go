@@ -20,34 +20,31 @@ import (
 const heartbeat = 15 * time.Second
 
 // getEvents streams the results of a job as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html):
-// "result" with an [ocelli.Result], its id the number of the result; then "done" with the [ocelli.Job]. A client that comes back
-// with Last-Event-ID gets what it missed.
+// "result" with an [ocelli.Result]; then "done" with the [ocelli.Job] without its images. A client that comes back with
+// Last-Event-ID gets what came since, or, where the server does not know that event any more, everything again.
 func (a *API) getEvents(w http.ResponseWriter, r *http.Request) {
 	id := ocelli.JobID(r.PathValue("id"))
-	if _, err := a.Tracker.Job(r.Context(), id); err != nil {
+	if err := a.Tracker.Known(r.Context(), id); err != nil {
 		a.fail(w, r, err)
 		return
-	}
-	from := 0
-	if last, err := strconv.Atoi(r.Header.Get("Last-Event-ID")); err == nil && last >= 0 {
-		from = last + 1
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no")
-	events := &events{w: w, flush: http.NewResponseController(w)}
+	events := &events{w: w, control: http.NewResponseController(w)}
 	if events.write([]byte(": the results of "+id+"\n\n")) != nil {
 		return
 	}
 	stop := events.keepAlive(heartbeat)
 	defer stop()
-	for n, res := range a.Tracker.Watch(r.Context(), id, from) {
-		if events.send("result", n, res) != nil {
+	for mark, res := range a.Tracker.Watch(r.Context(), id, r.Header.Get("Last-Event-ID")) {
+		if events.send("result", mark, res) != nil {
 			return
 		}
 	}
 	if job, err := a.Tracker.Job(r.Context(), id); err == nil && job.Finished() {
-		_ = events.send("done", job.Total, job) // the client has gone, or it has all
+		job.Images = []ocelli.ImageStatus{}
+		_ = events.send("done", "", job) // the client has gone, or it has all
 	}
 }
 
@@ -91,7 +88,7 @@ func cell(text string) string {
 // getContent answers the bytes of an image as they were uploaded. They are untrusted: the type is read from
 // them again, and a browser is told neither to guess another nor to run anything.
 func (a *API) getContent(w http.ResponseWriter, r *http.Request) {
-	image, err := a.image(r)
+	image, err := a.Tracker.Image(r.Context(), ocelli.ImageID(r.PathValue("id")))
 	if err != nil {
 		a.fail(w, r, err)
 		return

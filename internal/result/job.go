@@ -1,6 +1,9 @@
 package result
 
 import (
+	"crypto/rand"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ocelli/ocelli"
@@ -8,6 +11,8 @@ import (
 
 // tracked is what the tracker knows about one job. The tracker's mutex guards it.
 type tracked struct {
+	life     string          // tells this tracking of the job from another, after a restart for one
+	begun    bool            // its upload came through this node
 	manifest ocelli.Manifest // grows while the upload runs
 	settled  bool            // the manifest is whole
 	results  []*ocelli.Result
@@ -27,6 +32,7 @@ type tracked struct {
 
 func newTracked(id ocelli.JobID, now time.Time) *tracked {
 	return &tracked{
+		life:     rand.Text()[:8],
 		manifest: ocelli.Manifest{ID: id, Created: now},
 		changed:  make(chan struct{}),
 		touched:  now,
@@ -48,6 +54,24 @@ func (t *tracked) index(image ocelli.ImageID) int {
 		return -1
 	}
 	return place - 1
+}
+
+// missing reports whether the image is one of the job and has no result here.
+func (t *tracked) missing(image ocelli.ImageID) bool {
+	i := t.index(image)
+	return i >= 0 && t.results[i] == nil
+}
+
+// mark names the n-th result to arrive, from 0.
+func (t *tracked) mark(n int) string { return t.life + "-" + strconv.Itoa(n) }
+
+// placeAfter returns the number of the result that follows the one with the mark: 0 for a mark of another life.
+func (t *tracked) placeAfter(mark string) int {
+	n, err := strconv.Atoi(strings.TrimPrefix(mark, t.life+"-"))
+	if err != nil || n < 0 || mark != t.mark(n) {
+		return 0
+	}
+	return n + 1
 }
 
 // note takes a notice in and reports whether it was news.
@@ -91,7 +115,9 @@ func (t *tracked) job() *ocelli.Job {
 		ID: t.manifest.ID, State: ocelli.JobRunning, Created: t.manifest.Created,
 		Total: len(t.results), Done: len(t.arrived) - t.failed, Failed: t.failed,
 		Images: make([]ocelli.ImageStatus, len(t.results)),
-		Links:  ocelli.JobLinks{Self: "/v1/jobs/" + id, Page: "/jobs/" + id},
+		Links: ocelli.JobLinks{
+			Self: "/v1/jobs/" + id, Events: "/v1/jobs/" + id + "/events", CSV: "/v1/jobs/" + id + "/results.csv", Page: "/jobs/" + id,
+		},
 	}
 	switch {
 	case t.finished() && t.dropped > 0:
@@ -99,17 +125,23 @@ func (t *tracked) job() *ocelli.Job {
 	case t.finished():
 		j.State = ocelli.JobDone
 	}
-	for i, image := range t.manifest.Images {
-		s := ocelli.ImageStatus{ID: image.ID, Name: image.Name, State: ocelli.ImageWaiting}
-		switch r := t.results[i]; {
-		case r != nil && r.Error != nil:
-			s.State, s.Error = ocelli.ImageFailed, r.Error
-		case r != nil:
-			s.State, s.Result = ocelli.ImageDone, r
-		case t.running[i]:
-			s.State = ocelli.ImageRunning
-		}
-		j.Images[i] = s
+	for i := range t.manifest.Images {
+		j.Images[i] = t.image(i)
 	}
 	return j
+}
+
+// image returns a copy of the state of the image at place i, from 0.
+func (t *tracked) image(i int) ocelli.ImageStatus {
+	image := t.manifest.Images[i]
+	s := ocelli.ImageStatus{ID: image.ID, Name: image.Name, State: ocelli.ImageWaiting}
+	switch r := t.results[i]; {
+	case r != nil && r.Error != nil:
+		s.State, s.Error = ocelli.ImageFailed, r.Error
+	case r != nil:
+		s.State, s.Result = ocelli.ImageDone, r
+	case t.running[i]:
+		s.State = ocelli.ImageRunning
+	}
+	return s
 }

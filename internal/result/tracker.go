@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +21,10 @@ const (
 	repairFirst  = 2 * time.Second  // silence after which a job's results are read from the store
 	repairMost   = 30 * time.Second // the same, once reading has found nothing new several times
 	keepFinished = 30 * time.Second // how long a finished job is remembered after the last question
-	keepRunning  = 10 * time.Minute // the same for one that still runs and that nobody waits for
+	keepRunning  = 10 * time.Minute // the same for one of which nothing is heard either
+	loadTime     = time.Minute      // for reading one job from the store
+	// mostResults bounds the results in memory, at about 2 KB each: jobs that nobody waits for are forgotten beyond it.
+	mostResults = 20_000
 )
 
 // Tracker knows the state of jobs, for one web node: from notices while they come, and from the store for the
@@ -34,8 +38,9 @@ type Tracker struct {
 	// Forecaster, where it is not nil, tells when jobs will be done. It is set before Run.
 	Forecaster Forecaster
 
-	mu   sync.Mutex
-	jobs map[ocelli.JobID]*tracked
+	mu    sync.Mutex
+	jobs  map[ocelli.JobID]*tracked
+	loads map[ocelli.JobID]*loading
 }
 
 // Forecaster says how long images take, and hears how long they took; see [scale.Loop].
@@ -44,13 +49,13 @@ type Forecaster interface {
 	Came(eta, took time.Duration)
 }
 
-// NewTracker returns a tracker that listens on topic. seen, where it is not nil, is called once for each result
-// that arrives by notice or is found by reading, from one goroutine at a time.
+// NewTracker returns a tracker that listens on topic. seen, where it is not nil, is called once for each result of the jobs that this
+// node has accepted, from one goroutine at a time.
 func NewTracker(store *Store, topic string, log *slog.Logger, seen func(ocelli.Result)) *Tracker {
 	if seen == nil {
 		seen = func(ocelli.Result) {}
 	}
-	return &Tracker{store: store, topic: topic, log: log, seen: seen, jobs: map[ocelli.JobID]*tracked{}}
+	return &Tracker{store: store, topic: topic, log: log, seen: seen, jobs: map[ocelli.JobID]*tracked{}, loads: map[ocelli.JobID]*loading{}}
 }
 
 // Topic is the topic on which the tracker listens: what a [ocelli.Task] carries as ReplyTo.
@@ -71,9 +76,7 @@ func (t *Tracker) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			for _, id := range t.due(time.Now()) {
-				if err := t.repair(ctx, id); err != nil && ctx.Err() == nil {
-					t.log.Warn("results could not be read from the store; trying again", "job", id, "error", err)
-				}
+				t.repair(ctx, id)
 			}
 		}
 	}
@@ -95,7 +98,7 @@ func (t *Tracker) note(n Notice) {
 	defer t.mu.Unlock()
 	if job := t.jobs[id]; job != nil && job.note(n) {
 		job.announce(time.Now())
-		if n.Result != nil {
+		if n.Result != nil && job.begun {
 			t.seen(*n.Result)
 		}
 		t.check(job)
@@ -107,7 +110,10 @@ func (t *Tracker) note(n Notice) {
 func (t *Tracker) Begin(id ocelli.JobID, created time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.jobs[id] = newTracked(id, created)
+	t.makeRoom(0)
+	job := newTracked(id, created)
+	job.begun = true
+	t.jobs[id] = job
 }
 
 // Add adds the next image to a job that was begun, before its message is sent.
@@ -154,7 +160,9 @@ func (t *Tracker) forecast(job *tracked) (eta, p90 time.Duration, known bool) {
 // check holds what was promised of a job against what came, once it has finished.
 func (t *Tracker) check(job *tracked) {
 	if job.finished() && job.promised > 0 {
-		t.Forecaster.Came(job.promised, time.Since(job.promisedAt))
+		if job.dropped == 0 { // a cancelled job came early, but not because of the forecast
+			t.Forecaster.Came(job.promised, time.Since(job.promisedAt))
+		}
 		job.promised = 0
 	}
 }
@@ -170,6 +178,33 @@ func (t *Tracker) Abandon(id ocelli.JobID) []ocelli.Image {
 	delete(t.jobs, id)
 	close(job.changed)
 	return job.manifest.Images
+}
+
+// Known returns nil where there is such a job, and otherwise what [Tracker.Job] would.
+func (t *Tracker) Known(ctx context.Context, id ocelli.JobID) error { return t.load(ctx, id) }
+
+// Image returns the state of one image; its errors are those of [Tracker.Job].
+func (t *Tracker) Image(ctx context.Context, id ocelli.ImageID) (*ocelli.ImageStatus, error) {
+	missing := ocelli.Errorf(ocelli.NotFound, "there is no image %.40q: it was never accepted, or it was deleted", string(id))
+	jobID, _, ok := id.Split()
+	if !ok {
+		return nil, missing
+	}
+	if err := t.load(ctx, jobID); err != nil {
+		if ocelli.AsError(err) != nil {
+			return nil, missing
+		}
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	job := t.jobs[jobID]
+	if job == nil || job.index(id) < 0 {
+		return nil, missing
+	}
+	job.touched = time.Now()
+	status := job.image(job.index(id))
+	return &status, nil
 }
 
 // Job returns the state of a job. Where there is no such job, the error is an [ocelli.Error] with code
@@ -195,16 +230,18 @@ func (t *Tracker) Job(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error)
 
 // Wait returns the state of a job as soon as it has finished, or, with no error, as it is when ctx ends.
 func (t *Tracker) Wait(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error) {
-	for range t.Watch(ctx, id, 0) {
+	for range t.Watch(ctx, id, "") {
 		continue
 	}
 	return t.Job(context.WithoutCancel(ctx), id)
 }
 
-// Watch yields the results of a job in the order in which they came, with their number, from 0; it begins at number
-// from. It ends when the job has finished, when ctx ends, or where there is no such job.
-func (t *Tracker) Watch(ctx context.Context, id ocelli.JobID, from int) iter.Seq2[int, ocelli.Result] {
-	return func(yield func(int, ocelli.Result) bool) {
+// Watch yields the results of a job in the order in which they came, each with a mark. It begins after the result with the
+// mark after, and at the first where that is empty or of another life: the order is that of this node and is lost when the node
+// restarts or forgets the job, so a mark means something to the tracker that gave it only. It ends when the job has
+// finished, when ctx ends, or where there is no such job.
+func (t *Tracker) Watch(ctx context.Context, id ocelli.JobID, after string) iter.Seq2[string, ocelli.Result] {
+	return func(yield func(string, ocelli.Result) bool) {
 		if t.load(ctx, id) != nil {
 			return
 		}
@@ -222,10 +259,10 @@ func (t *Tracker) Watch(ctx context.Context, id ocelli.JobID, from int) iter.Seq
 			t.mu.Unlock()
 		}()
 		t.mu.Unlock()
-		for next := max(from, 0); ; {
+		for next := job.placeAfter(after); ; {
 			fresh, changed, finished := t.since(job, next)
 			for _, r := range fresh {
-				if !yield(next, *r) {
+				if !yield(job.mark(next), *r) {
 					return
 				}
 				next++
@@ -262,38 +299,101 @@ func (t *Tracker) gone(id ocelli.JobID, job *tracked) bool {
 }
 
 func notFound(id ocelli.JobID) error {
-	return ocelli.Errorf(ocelli.NotFound, "there is no job %.40q: it was never accepted, or it has expired", string(id))
+	return ocelli.Errorf(ocelli.NotFound, "there is no job %.40q: it was never accepted, or it was deleted", string(id))
 }
 
-// load makes sure that the job is known, from the store where it must be.
+// load makes sure that the job is known and its results are read, from the store where they must be. Of many calls for
+// one job one reads, and the others wait for it.
 func (t *Tracker) load(ctx context.Context, id ocelli.JobID) error {
 	if !id.Valid() {
 		return notFound(id)
 	}
 	t.mu.Lock()
-	known := t.jobs[id] != nil
-	t.mu.Unlock()
-	if known {
+	if t.jobs[id] != nil {
+		t.mu.Unlock()
 		return nil
 	}
+	l := t.loads[id]
+	if l == nil {
+		l = &loading{done: make(chan struct{})}
+		t.loads[id] = l
+		// It goes on for the others when the first who asked has gone.
+		go t.read(context.WithoutCancel(ctx), id, l)
+	}
+	t.mu.Unlock()
+	select {
+	case <-l.done:
+		return l.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// loading is a job that is being read from the store.
+type loading struct {
+	done chan struct{} // closed at the end
+	err  error         // set before that
+}
+
+// read makes a job known, whole.
+func (t *Tracker) read(ctx context.Context, id ocelli.JobID, l *loading) {
+	ctx, cancel := context.WithTimeout(ctx, loadTime)
+	defer cancel()
+	job, err := t.fromStore(ctx, id)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil && t.jobs[id] == nil {
+		t.makeRoom(len(job.results))
+		t.jobs[id] = job
+	}
+	l.err = err
+	delete(t.loads, id)
+	close(l.done)
+}
+
+func (t *Tracker) fromStore(ctx context.Context, id ocelli.JobID) (*tracked, error) {
 	m, err := t.store.LoadManifest(ctx, id)
 	if errors.Is(err, blob.ErrNotFound) {
-		return notFound(id)
+		return nil, notFound(id)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	job := newTracked(id, m.Created)
 	job.add(m.Images...)
 	job.settled = true
 	job.touched = time.Now()
 	job.repair = time.Now().Add(repairFirst)
-	t.mu.Lock()
-	if t.jobs[id] == nil {
-		t.jobs[id] = job
+	for r, err := range t.stored(ctx, id, job.missing) {
+		if err != nil {
+			return nil, err
+		}
+		job.note(Notice{Image: r.Image, Result: r})
 	}
-	t.mu.Unlock()
-	return t.repair(ctx, id)
+	return job, nil
+}
+
+// makeRoom forgets jobs that nobody waits for, those not asked for longest first, until there is room for so many more results.
+func (t *Tracker) makeRoom(images int) {
+	held := images
+	var idle []ocelli.JobID
+	for id, job := range t.jobs {
+		held += len(job.results)
+		if job.settled && job.waiting == 0 {
+			idle = append(idle, id)
+		}
+	}
+	if held <= mostResults {
+		return
+	}
+	slices.SortFunc(idle, func(a, b ocelli.JobID) int { return t.jobs[a].touched.Compare(t.jobs[b].touched) })
+	for _, id := range idle {
+		if held <= mostResults {
+			return
+		}
+		held -= len(t.jobs[id].results)
+		delete(t.jobs, id)
+	}
 }
 
 // due returns the jobs whose results should be read from the store, and forgets those that nobody asks for.
@@ -316,31 +416,43 @@ func (t *Tracker) due(now time.Time) []ocelli.JobID {
 }
 
 // repair reads the results of a job that are in the store and were not heard of.
-func (t *Tracker) repair(ctx context.Context, id ocelli.JobID) error {
-	for info, err := range t.store.Blobs.List(ctx, path.Dir(ocelli.OutputKey(id, "x"))+"/") {
-		if err != nil {
-			return err
-		}
-		image := ocelli.ImageID(strings.TrimSuffix(path.Base(info.Key), ".json"))
-		if !t.missing(id, image) {
-			continue
-		}
-		r, err := t.store.Load(ctx, id, image)
-		if err != nil {
-			return err
-		}
-		t.note(Notice{Image: image, Result: r})
+func (t *Tracker) repair(ctx context.Context, id ocelli.JobID) {
+	missing := func(image ocelli.ImageID) bool {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		job := t.jobs[id]
+		return job != nil && job.missing(image)
 	}
-	return nil
+	for r, err := range t.stored(ctx, id, missing) {
+		if err != nil {
+			t.log.Warn("results could not be read from the store; trying again", "job", id, "error", err)
+			return
+		}
+		t.note(Notice{Image: r.Image, Result: r})
+	}
 }
 
-func (t *Tracker) missing(id ocelli.JobID, image ocelli.ImageID) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	job := t.jobs[id]
-	if job == nil {
-		return false
+// stored yields the results of a job that are in the store and that wanted asks for. It ends after the first error of the store's
+// list. A single result that cannot be read is logged and passed over: it must not hide the others.
+func (t *Tracker) stored(ctx context.Context, id ocelli.JobID, wanted func(ocelli.ImageID) bool) iter.Seq2[*ocelli.Result, error] {
+	return func(yield func(*ocelli.Result, error) bool) {
+		for info, err := range t.store.Blobs.List(ctx, path.Dir(ocelli.OutputKey(id, "x"))+"/") {
+			if err != nil {
+				yield(nil, fmt.Errorf("listing the results of job %s: %w", id, err))
+				return
+			}
+			image := ocelli.ImageID(strings.TrimSuffix(path.Base(info.Key), ".json"))
+			if !wanted(image) {
+				continue
+			}
+			r, err := t.store.Load(ctx, id, image)
+			if err != nil || r.Image != image {
+				t.log.Warn("a result could not be read and is passed over", "job", id, "image", image, "error", err)
+				continue
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
 	}
-	i := job.index(image)
-	return i >= 0 && job.results[i] == nil
 }

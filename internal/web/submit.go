@@ -50,8 +50,8 @@ func (s *web) submit(w http.ResponseWriter, r *http.Request) {
 
 // accept submits a form. While the queue is full and nothing of the form has been read, an old client's is submitted again.
 func (s *web) accept(ctx context.Context, form *form) (ocelli.Manifest, error) {
-	ctx, cancel := context.WithTimeout(ctx, clientWait)
-	defer cancel()
+	// Only the wait for room is bounded: an upload may take as long as its line is slow.
+	room := time.After(clientWait)
 	for {
 		m, err := s.Intake.Submit(ctx, intake.NewJob(), form.uploads())
 		if e := ocelli.AsError(err); e == nil || e.Code != ocelli.Overloaded || form.begun || !form.old() {
@@ -59,6 +59,8 @@ func (s *web) accept(ctx context.Context, form *form) (ocelli.Manifest, error) {
 		}
 		select {
 		case <-ctx.Done():
+			return m, err
+		case <-room:
 			return m, err
 		case <-time.After(retryPause):
 		}
@@ -101,7 +103,7 @@ func (s *web) answerOld(w http.ResponseWriter, r *http.Request, id ocelli.JobID,
 }
 
 func (s *web) oldAnswer(ctx context.Context, id ocelli.JobID, field string) (string, error) {
-	for _, res := range s.Tracker.Watch(ctx, id, 0) {
+	for _, res := range s.Tracker.Watch(ctx, id, "") {
 		if res.Error != nil {
 			return "", res.Error
 		}
