@@ -12,6 +12,7 @@ type Task struct {
 	Name     string    `json:"name"`
 	Accepted time.Time `json:"accepted"`
 	ReplyTo  string    `json:"reply_to"` // topic on which the web node that took the image listens
+	Store    string    `json:"store"`    // identity of the store that holds its bytes
 }
 
 // Encode returns the task as the body of a message.

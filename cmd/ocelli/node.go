@@ -15,6 +15,7 @@ import (
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/api"
+	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/result"
@@ -69,7 +70,11 @@ type node struct {
 }
 
 // newNode returns a web node.
-func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.Roster, model *ocelli.Model, log *slog.Logger) *node {
+func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, b *backends, roster *fleet.Roster, model *ocelli.Model, log *slog.Logger) (*node, error) {
+	store, err := blob.Identity(ctx, b.blobs)
+	if err != nil {
+		return nil, err
+	}
 	n := &node{log: log, backends: b, roster: roster, model: model}
 	n.metrics = telemetry.New(func() ocelli.Status { return n.status(context.Background()) })
 	results := &result.Store{Blobs: b.blobs, Bus: b.bus}
@@ -77,6 +82,7 @@ func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.R
 	in := &intake.Intake{
 		Blobs: b.blobs, Queue: b.queue, Results: results, Tracker: n.tracker,
 		Limits: intake.Limits{ImageBytes: int64(shared.maxImage), JobImages: s.maxJobImages, Backlog: s.maxBacklog},
+		Store:  store,
 		Sent:   n.sent,
 	}
 	mux := http.NewServeMux()
@@ -91,7 +97,7 @@ func newNode(shared sharedSettings, s nodeSettings, b *backends, roster *fleet.R
 	}))
 	// A page of another site must not make a visitor's browser send images here, or cancel jobs.
 	n.handler = http.NewCrossOriginProtection().Handler(mux)
-	return n
+	return n, nil
 }
 
 // keep makes the node the one that keeps the workers.

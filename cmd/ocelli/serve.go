@@ -45,7 +45,10 @@ func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, 
 	}
 	defer b.close()
 	roster := fleet.NewRoster(b.bus)
-	n := newNode(shared, s, b, roster, nil, log)
+	n, err := newNode(ctx, shared, s, b, roster, nil, log)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return roster.Run(ctx) })
 	group.Go(func() error { return n.run(ctx, listener) })

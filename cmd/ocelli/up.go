@@ -99,7 +99,10 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	}
 	// The folder of the queue is locked for this process, so there is no other controller.
 	c := newController(scale.Alone{}, s.scaling, launcher, b, log)
-	n := newNode(s.shared, s.node, b, c.roster, model, log)
+	n, err := newNode(ctx, s.shared, s.node, b, c.roster, model, log)
+	if err != nil {
+		return err
+	}
 	n.keep(c)
 
 	group, ctx := errgroup.WithContext(ctx)

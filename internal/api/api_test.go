@@ -37,9 +37,13 @@ func serve(t *testing.T) string {
 	t.Helper()
 	blobs, q, bus, log := new(blob.Mem), queue.NewMem(10*time.Second, 10_000), notify.NewMem(), slog.New(slog.DiscardHandler)
 	results := &result.Store{Blobs: blobs, Bus: bus}
+	store, err := blob.Identity(t.Context(), blobs)
+	if err != nil {
+		t.Fatal(err)
+	}
 	tracker := result.NewTracker(results, "result.test", log, nil)
 	a := &api.API{
-		Intake: &intake.Intake{Blobs: blobs, Queue: q, Results: results, Tracker: tracker,
+		Intake: &intake.Intake{Blobs: blobs, Queue: q, Results: results, Tracker: tracker, Store: store,
 			Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 1000, Backlog: 10_000}},
 		Tracker: tracker, Results: results, Blobs: blobs, RequestBytes: 8 << 20, Log: log,
 		Status: func(context.Context) ocelli.Status { return ocelli.Status{Workers: []ocelli.Worker{}, Version: "test"} },

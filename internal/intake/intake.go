@@ -5,6 +5,7 @@ package intake
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,7 @@ type Intake struct {
 	Results *result.Store
 	Tracker *result.Tracker
 	Limits  Limits
+	Store   string // the identity of Blobs
 	// Sent, where it is not nil, is told how many images have just been queued.
 	Sent func(n int)
 }
@@ -55,7 +57,9 @@ const (
 )
 
 // NewJob returns a new id.
-func NewJob() ocelli.JobID { return ocelli.JobID(ulid.Make().String()) }
+//
+// The id is all that a stranger needs to see a job, so its 80 random bits cannot be guessed.
+func NewJob() ocelli.JobID { return ocelli.JobID(ulid.MustNew(ulid.Now(), rand.Reader).String()) }
 
 // Submit accepts uploads as the new job id. When it returns without error every image is kept and queued, or has a
 // result that says what is wrong with it: whatever happens now, each ends with exactly one result.
@@ -184,7 +188,7 @@ func (in *Intake) keep(ctx context.Context, image ocelli.ImageID, r io.Reader) (
 
 // handOn gives a kept image to the sender.
 func (in *Intake) handOn(ctx context.Context, image ocelli.Image, kept chan<- ocelli.Task) error {
-	task := ocelli.Task{Image: image.ID, Name: image.Name, Accepted: time.Now().UTC(), ReplyTo: in.Tracker.Topic()}
+	task := ocelli.Task{Image: image.ID, Name: image.Name, Accepted: time.Now().UTC(), ReplyTo: in.Tracker.Topic(), Store: in.Store}
 	select {
 	case kept <- task:
 		return nil
@@ -233,16 +237,16 @@ func (in *Intake) send(ctx context.Context, kept <-chan ocelli.Task) error {
 	return nil
 }
 
-// takeBack removes what was kept of a job that is not accepted after all. Without its bytes an image that waits is dropped by
-// the worker that leases it.
+// takeBack removes what was kept of a job that is not accepted after all, and the results that it has already. Without its bytes
+// an image that waits is dropped by the worker that leases it.
 func (in *Intake) takeBack(ctx context.Context, id ocelli.JobID) {
 	ctx, cancel := context.WithTimeout(ctx, takeBackTime)
 	defer cancel()
 	images := in.Tracker.Abandon(id)
-	keys := make([]string, len(images))
-	for i, image := range images {
-		keys[i] = ocelli.InputKey(id, image.ID)
+	keys := make([]string, 0, 2*len(images))
+	for _, image := range images {
+		keys = append(keys, ocelli.InputKey(id, image.ID), ocelli.OutputKey(id, image.ID))
 	}
-	// What this leaves behind costs disk space until it expires, and harms nobody.
+	// What this leaves behind costs disk space and harms nobody.
 	_ = in.Blobs.Delete(ctx, keys...)
 }

@@ -44,10 +44,14 @@ type service struct {
 func newService(blobs blob.Store, q queue.Queue) *service {
 	s := &service{blobs: blobs, queue: q, bus: notify.NewMem(), decoder: decode.New(decode.Limits{})}
 	results := &result.Store{Blobs: blobs, Bus: s.bus}
+	store, err := blob.Identity(context.Background(), blobs)
+	if err != nil { // a fault was planned; a node that cannot start is started again
+		store, _ = blob.Identity(context.Background(), blobs)
+	}
 	s.tracker = result.NewTracker(results, "result.test", slog.New(slog.DiscardHandler), nil)
 	s.intake = &intake.Intake{
 		Blobs: blobs, Queue: q, Results: results, Tracker: s.tracker,
-		Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 100, Backlog: 1000},
+		Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 100, Backlog: 1000}, Store: store,
 	}
 	return s
 }
@@ -288,6 +292,68 @@ func (d slow) Decode(ctx context.Context, data []byte, shortSide int) (decode.Pi
 		return decode.Picture{}, ctx.Err()
 	}
 	return decode.Picture{Pixels: ocelli.Pixels{Width: 1, Height: 1, RGB: []byte{255, 0, 0}}, FullWidth: 1, FullHeight: 1}, d.err
+}
+
+// A store that is full, or does not answer for a while, is no fault of the images: they wait in the worker's hands, and none is given up.
+func TestAnOutageOfTheStoreCostsNoImage(t *testing.T) {
+	for _, op := range []blobtest.Op{blobtest.Create, blobtest.Open, blobtest.List} {
+		t.Run(string(op), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				broken := false
+				faulty := &blobtest.Faulty{Store: new(blob.Mem), Plan: func(c blobtest.Call) blobtest.Fault {
+					if broken && c.Op == op {
+						return blobtest.Failed
+					}
+					return blobtest.None
+				}}
+				s := newService(faulty, queue.NewMem(lease, 1000))
+				id := intake.NewJob()
+				if _, err := s.intake.Submit(t.Context(), id, files("r", red, "g", green, "b", blue, "r2", red)); err != nil {
+					t.Fatal(err)
+				}
+				// They have been delivered once before, so each is a suspect, whose trials count.
+				if _, err := s.queue.Receive(t.Context(), 10, 0); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(lease)
+				ctx := s.start(t, 2)
+				broken = true
+				time.Sleep(10 * time.Minute)
+				broken = false
+				job, err := s.tracker.Wait(ctx, id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, want := outcome(job), "r=red g=green b=blue r2=red"; got != want {
+					t.Errorf("got %s, want %s", got, want)
+				}
+			})
+		})
+	}
+}
+
+// A worker that was pointed at another store says so and ends; the images are none the worse for it.
+func TestAWorkerWithTheWrongStoreTouchesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(t.Context(), id, files("r", red, "g", green)); err != nil {
+			t.Fatal(err)
+		}
+		wrong := s.worker("wrong")
+		wrong.Blobs = new(blob.Mem)
+		if err := wrong.Run(t.Context(), nil); err == nil {
+			t.Error("it ran to a good end")
+		}
+		ctx := s.start(t, 1)
+		job, err := s.tracker.Wait(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := outcome(job), "r=red g=green"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
 }
 
 func TestALeaseIsExtendedWhileItsImageTakesLong(t *testing.T) {

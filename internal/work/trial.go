@@ -42,6 +42,11 @@ func (w *Worker) try(ctx context.Context, image ocelli.ImageID, most int) (befor
 	return before, nil
 }
 
+// untry takes back the trial by which an image came to be touched so many times: it was sound, and only its result could not be kept.
+func untry(ctx context.Context, blobs blob.Store, image ocelli.ImageID, touched int) {
+	_ = blobs.Delete(ctx, trialKey(image, touched-1)) // what stays counts once too often
+}
+
 // forget removes the trials of an image that has its result. What is left behind harms nobody.
 func forget(ctx context.Context, blobs blob.Store, image ocelli.ImageID) {
 	var keys []string
