@@ -13,8 +13,10 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ocelli/ocelli"
 )
@@ -45,16 +47,25 @@ type File struct {
 func (c *Client) Submit(ctx context.Context, files iter.Seq[File], wait time.Duration) (*ocelli.Job, error) {
 	body, form := io.Pipe()
 	parts := multipart.NewWriter(form)
-	go func() { form.CloseWithError(errors.Join(writeFiles(parts, files), parts.Close())) }()
-	defer body.Close()
+	written := make(chan error, 1)
+	go func() {
+		err := errors.Join(writeFiles(parts, files), parts.Close())
+		form.CloseWithError(err)
+		written <- err
+	}()
 	var job ocelli.Job
 	err := c.call(ctx, http.MethodPost, "/v1/jobs?wait="+wait.String(), parts.FormDataContentType(), body, &job)
+	body.Close()
+	// A file that could not be read is the reason, and not what the broken request made of it.
+	if unread := <-written; err != nil && ocelli.AsError(err) == nil && unread != nil && !errors.Is(unread, io.ErrClosedPipe) {
+		err = unread
+	}
 	return &job, err
 }
 
 func writeFiles(parts *multipart.Writer, files iter.Seq[File]) error {
 	for f := range files {
-		part, err := parts.CreateFormFile("image", f.Name)
+		part, err := parts.CreateFormFile("image", plain(f.Name))
 		if err != nil {
 			return err
 		}
@@ -68,6 +79,16 @@ func writeFiles(parts *multipart.Writer, files iter.Seq[File]) error {
 		}
 	}
 	return nil
+}
+
+// plain makes a name fit for a header: without folders and control characters, which the server would remove as well.
+func plain(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, filepath.Base(name))
 }
 
 // Classify sends one image and returns its labels.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,12 +72,15 @@ func newClassifyCommand() *cobra.Command {
 // local classifies the files in this process, on all cores, and shows the results in the order of paths.
 func local(ctx context.Context, classifier classify.Classifier, paths []string, show *report) error {
 	decoder := decode.New(decode.Limits{})
+	// The model must not be closed while an image is in it.
+	var working sync.WaitGroup
+	defer working.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
 	// One future for each image in hand, in order: the images run side by side and are shown one after another.
 	futures := make(chan chan ocelli.Result, runtime.NumCPU())
-	go func() {
+	working.Go(func() {
 		defer close(futures)
 		for _, path := range paths {
 			future := make(chan ocelli.Result, 1)
@@ -85,9 +89,9 @@ func local(ctx context.Context, classifier classify.Classifier, paths []string, 
 			case <-ctx.Done():
 				return
 			}
-			go func() { future <- classifyFile(ctx, decoder, classifier, path) }()
+			working.Go(func() { future <- classifyFile(ctx, decoder, classifier, path) })
 		}
-	}()
+	})
 	for future := range futures {
 		if err := show.result(<-future); err != nil {
 			return err
@@ -150,11 +154,40 @@ func readImage(path string) ([]byte, error) {
 	return data, nil
 }
 
+// readable returns nil for a file that can be read.
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", path)
+	}
+	return err
+}
+
 // remote sends the files to a server as one job and shows the results as they come.
 func remote(ctx context.Context, server string, paths []string, show *report) error {
 	c, err := client.New(server)
 	if err != nil {
 		return usageError{err}
+	}
+	// What cannot be read here is shown as failed, and the rest is sent.
+	var sent []string
+	for _, path := range paths {
+		if err := readable(path); err != nil {
+			res := ocelli.Result{Name: path, Labels: []ocelli.Label{}, Error: ocelli.Errorf(ocelli.Unavailable, "%v", err)}
+			if err := show.result(res); err != nil {
+				return err
+			}
+			continue
+		}
+		sent = append(sent, path)
+	}
+	if paths = sent; len(paths) == 0 {
+		return show.end()
 	}
 	files := func(yield func(client.File) bool) {
 		for _, path := range paths {

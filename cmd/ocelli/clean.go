@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +27,8 @@ func newCleanCommand() *cobra.Command {
 		Short: "Delete all images, results and waiting messages (asks first)",
 		Long: "Clean deletes all images, results and messages of the service that was run with --data, which must have been stopped,\n" +
 			"or of the one behind --queue and --blobs. It says what it will delete and asks first.",
-		Args: noArgs,
+		Args:        noArgs,
+		Annotations: map[string]string{flagsOnly: "it deletes, so nothing in the environment may say what"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := newLogger(cmd.ErrOrStderr(), "warn")
 			b, err := openToClean(cmd.Context(), data, at, log)
@@ -40,7 +40,7 @@ func newCleanCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&data, "data", "ocelli-data", "the data `FOLDER` of the stopped service")
+	f.StringVar(&data, "data", defaultData, "the data `FOLDER` of the stopped service")
 	at.register(f)
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
@@ -48,12 +48,15 @@ func newCleanCommand() *cobra.Command {
 
 // openToClean opens the backends of a stopped `ocelli up`, or those that the URLs name.
 func openToClean(ctx context.Context, data string, at urls, log *slog.Logger) (*backends, error) {
-	const lease = 10 * time.Second
 	if at != (urls{}) {
+		// A folder that is named besides would be passed over without a word.
+		if data != defaultData {
+			return nil, usageError{errors.New("--data and --queue with --blobs name different services: give one of them")}
+		}
 		if err := asUsage(at.problems()); err != nil {
 			return nil, err
 		}
-		return openBackends(ctx, at, lease, "clean", log)
+		return openBackends(ctx, at, 0, "clean", log)
 	}
 	if _, err := os.Stat(filepath.Join(data, "queue")); err != nil {
 		return nil, fmt.Errorf("%s holds no data of Ocelli: name the folder with --data", data)
@@ -62,7 +65,7 @@ func openToClean(ctx context.Context, data string, at urls, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	b, err := openEmbedded(ctx, broker, data, lease)
+	b, err := openEmbedded(ctx, broker, data, 0, log)
 	if err != nil {
 		broker.Shutdown()
 		return nil, err

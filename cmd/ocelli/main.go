@@ -43,6 +43,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitDone
 	case errors.Is(err, errSomeFailed):
 		return exitSome
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "ocelli: stopped before the end")
+		return exitFailed
 	}
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(stderr, "ocelli: %s\n", strings.TrimSpace(line))

@@ -51,8 +51,8 @@ func (b *backends) close() {
 }
 
 // openEmbedded opens the backends of `ocelli up`: the broker of this process and files below the data folder.
-func openEmbedded(ctx context.Context, broker *natsembed.Server, data string, lease time.Duration) (*backends, error) {
-	nc, err := broker.Connect()
+func openEmbedded(ctx context.Context, broker *natsembed.Server, data string, lease time.Duration, log *slog.Logger) (*backends, error) {
+	nc, err := broker.Connect(natsconn.Options("ocelli up", log)...)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,8 @@ func openEmbedded(ctx context.Context, broker *natsembed.Server, data string, le
 	return b, nil
 }
 
-// openBackends opens what the URLs name. name tells connections apart in the broker's own lists.
+// openBackends opens what the URLs name. name tells connections apart in the broker's own lists. With no lease the queue must be there
+// and is left as it is: that is for looking at it and emptying it.
 func openBackends(ctx context.Context, at urls, lease time.Duration, name string, log *slog.Logger) (*backends, error) {
 	b := &backends{}
 	if err := errors.Join(b.openQueue(ctx, at.queue, lease, name, log), b.openBlobs(at.blobs)); err != nil {
@@ -102,7 +103,11 @@ func (b *backends) openQueue(ctx context.Context, text string, lease time.Durati
 }
 
 func (b *backends) openNATS(ctx context.Context, nc *nats.Conn, cfg natsqueue.Config) error {
-	q, err := natsqueue.Open(ctx, nc, cfg)
+	open := natsqueue.Open
+	if cfg.Lease == 0 {
+		open = natsqueue.Attach
+	}
+	q, err := open(ctx, nc, cfg)
 	if err != nil {
 		return err
 	}
@@ -120,7 +125,7 @@ func (b *backends) openNATS(ctx context.Context, nc *nats.Conn, cfg natsqueue.Co
 // openBlobs is the one place that turns the URL of a store into a driver.
 func (b *backends) openBlobs(text string) error {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "file" || u.Host != "" || !filepath.IsAbs(u.Path) {
+	if err != nil || u.Scheme != "file" || u.Host != "" || u.Fragment != "" || !filepath.IsAbs(u.Path) {
 		return usageError{fmt.Errorf("--blobs=%s is not a store that is known here: write it like file:///var/lib/ocelli", text)}
 	}
 	if err := parameters(u, nil); err != nil {

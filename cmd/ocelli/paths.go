@@ -28,11 +28,16 @@ func imagePaths(args []string) ([]string, error) {
 			continue
 		}
 		before := len(paths)
-		err = filepath.WalkDir(arg, func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && entry.Type().IsRegular() && looksLikeImage(path) {
+		// The separator makes the walk begin in the folder that a link points to.
+		err = filepath.WalkDir(arg+string(filepath.Separator), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				paths = append(paths, path) // it fails in its turn, with the reason, and the others go on
+				return nil
+			}
+			if isRegular(path, entry) && looksLikeImage(path) {
 				paths = append(paths, path)
 			}
-			return err
+			return nil
 		})
 		if err != nil {
 			return nil, fmt.Errorf("looking for images: %w", err)
@@ -42,6 +47,15 @@ func imagePaths(args []string) ([]string, error) {
 		}
 	}
 	return paths, nil
+}
+
+// isRegular reports whether the entry is a file, or a link to one.
+func isRegular(path string, entry fs.DirEntry) bool {
+	if entry.Type()&fs.ModeSymlink == 0 {
+		return entry.Type().IsRegular()
+	}
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 func looksLikeImage(path string) bool {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -55,11 +56,11 @@ func (r *report) result(res ocelli.Result) error {
 	if r.asJSON {
 		return json.NewEncoder(r.out).Encode(res)
 	}
+	name := printable(res.Name)
 	if res.Error != nil {
-		_, err := fmt.Fprintf(r.out, "%-*s  error: %s\n", r.width, res.Name, strings.TrimPrefix(res.Error.Message, res.Name+" "))
+		_, err := fmt.Fprintf(r.out, "%-*s  error:   %s\n", r.width, name, printable(strings.TrimPrefix(res.Error.Message, res.Name+" ")))
 		return err
 	}
-	name := res.Name
 	for _, label := range res.Labels[:min(r.top, len(res.Labels))] {
 		wider := ""
 		if len(label.Parents) > 0 {
@@ -71,6 +72,16 @@ func (r *report) result(res ocelli.Result) error {
 		name = ""
 	}
 	return nil
+}
+
+// printable keeps the name of a file from moving the cursor or colouring the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, text)
 }
 
 func (r *report) end() error {

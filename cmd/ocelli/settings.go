@@ -68,10 +68,16 @@ func (u *urls) problems() []error {
 	return errs
 }
 
+// flagsOnly marks a command that takes its settings from the command line alone, with the reason.
+const flagsOnly = "flags-only"
+
 // loadSettings gives the flags that were not set on the command line their values from the environment and from the file that
 // --config names. One file serves all commands: a setting that only others know is passed over. Everything that is wrong is told at once.
 func loadSettings(cmd *cobra.Command, lookup func(string) (string, bool)) error {
 	flags := cmd.Flags()
+	if cmd.Annotations[flagsOnly] != "" {
+		return nil
+	}
 	var errs []error
 	set := func(f *pflag.Flag, value, where string) {
 		if err := flags.Set(f.Name, value); err != nil {

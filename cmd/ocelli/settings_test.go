@@ -89,7 +89,7 @@ func TestExitCodesAndOneLinePerProblem(t *testing.T) {
 		{[]string{"upp"}, exitUsage, "ocelli: there is no command \"upp\": did you mean `ocelli up`?\n"},
 		{[]string{"up", "--lisen=x"}, exitUsage, "ocelli: unknown flag: --lisen: see `ocelli up --help`\n"},
 		{[]string{"up", "--lease=0s", "--max-attempts=0"}, exitUsage,
-			"ocelli: --lease=0s is not possible: give 1s to 1h\nocelli: --max-attempts=0 is not possible: give 1 to 100\n"},
+			"ocelli: --lease=0s is not possible: give 1s to 1h\nocelli: --max-attempts=0 is not possible: give 2 to 100, since an image beside one that crashes its worker needs a second\n"},
 		{[]string{"classify"}, exitUsage, "ocelli: name at least one image or folder: ocelli classify PATH…\n"},
 		{[]string{"classify", "/nowhere/x.jpg"}, exitFailed, "ocelli: there is no file or folder /nowhere/x.jpg\n"},
 		{[]string{"worker", "--queue=sqs://x", "--blobs=file:///tmp"}, exitUsage,

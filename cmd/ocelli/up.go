@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"path/filepath"
 	"strconv"
 
@@ -14,10 +15,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ocelli/ocelli/internal/natsembed"
+	"github.com/ocelli/ocelli/internal/ortlib"
 	"github.com/ocelli/ocelli/internal/scale"
 )
 
-const defaultListen = "127.0.0.1:8080"
+const (
+	defaultListen = "127.0.0.1:8080"
+	defaultData   = "ocelli-data"
+)
 
 // upSettings are what `ocelli up` can be told, beyond what every web node can.
 type upSettings struct {
@@ -49,7 +54,7 @@ func newUpCommand() *cobra.Command {
 	s.node.register(f)
 	s.worker.register(f)
 	s.scaling.register(f)
-	f.StringVar(&s.data, "data", "ocelli-data", "keep images, results and the queue in this `FOLDER`")
+	f.StringVar(&s.data, "data", defaultData, "keep images, results and the queue in this `FOLDER`")
 	f.Var(&s.storeBytes, "queue-bytes", "disk space that the queue may take")
 	return cmd
 }
@@ -73,6 +78,9 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	if err != nil {
 		return err
 	}
+	if _, err := ortlib.Find(""); err != nil {
+		return err // no worker could start
+	}
 	data, err := filepath.Abs(s.data)
 	if err != nil {
 		return err
@@ -86,13 +94,13 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 		return err
 	}
 	defer broker.Shutdown()
-	b, err := openEmbedded(ctx, broker, data, s.shared.lease)
+	b, err := openEmbedded(ctx, broker, data, s.shared.lease, log)
 	if err != nil {
 		return err
 	}
 	defer b.close()
 
-	at := urls{queue: broker.ClientURL(), blobs: "file://" + data}
+	at := urls{queue: broker.ClientURL(), blobs: (&url.URL{Scheme: "file", Path: data}).String()}
 	launcher, err := newProcessLauncher(s.shared, s.worker, at, natsTokenEnv+"="+token)
 	if err != nil {
 		return err
@@ -119,7 +127,7 @@ func greet(out io.Writer, addr net.Addr, data string) {
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "localhost"
 	}
-	url := "http://" + net.JoinHostPort(host, port)
+	base := "http://" + net.JoinHostPort(host, port)
 	fmt.Fprintf(out, `Ocelli is up at %s
 
   open it         and drop in photos
@@ -128,7 +136,7 @@ func greet(out io.Writer, addr net.Addr, data string) {
   what goes on    ocelli status --server %s
 
 Images, results and the queue are kept in %s. Ctrl-C stops the service; what waits goes on at the next start.
-`, url, url, url, url, data)
+`, base, base, base, base, data)
 }
 
 // listen takes the address, or says why it cannot.

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ocelli/ocelli/client"
+	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/scale"
 )
 
@@ -61,13 +63,19 @@ func printDecisions(out io.Writer, decisions []json.RawMessage, since time.Durat
 		if err := json.Unmarshal(line, &d); err != nil {
 			return fmt.Errorf("the server answered a decision that cannot be read: %w", err)
 		}
-		if d.Want == want && !all {
+		acted := d.Done != nil && d.Done.Any() // also with as many wanted as before, where a worker was lost
+		if d.Want == want && !acted && !all {
 			continue
 		}
 		want = d.Want
 		_, err := fmt.Fprintf(out, "%s  %2d  %s\n", d.Seen.Now.Local().Format("Jan 02 15:04:05"), d.Want, d.Reason)
 		if err != nil {
 			return err
+		}
+		if acted {
+			if _, err := fmt.Fprintf(out, "%22s%s\n", "", deeds(*d.Done)); err != nil {
+				return err
+			}
 		}
 		for _, other := range []*scale.Outcome{d.Fewer, d.More} {
 			if other != nil && d.Seen.Ready+d.Seen.Leased > 0 {
@@ -78,6 +86,20 @@ func printDecisions(out io.Writer, decisions []json.RawMessage, since time.Durat
 		}
 	}
 	return nil
+}
+
+// deeds says which workers were started and ended.
+func deeds(c fleet.Change) string {
+	var all []string
+	for _, done := range []struct {
+		what  string
+		names []string
+	}{{"started ", c.Launched}, {"told to end ", c.Drained}, {"ended by force ", c.Ended}} {
+		if len(done.names) > 0 {
+			all = append(all, done.what+strings.Join(done.names, ", "))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // outcome says what a number of workers was predicted to lead to.

@@ -39,8 +39,8 @@ func (s *workerSettings) problems() []error {
 	if s.concurrency < 1 || s.concurrency > 64 {
 		errs = append(errs, fmt.Errorf("--concurrency=%d is not possible: give 1 to 64", s.concurrency))
 	}
-	if s.maxAttempts < 1 || s.maxAttempts > 100 {
-		errs = append(errs, fmt.Errorf("--max-attempts=%d is not possible: give 1 to 100", s.maxAttempts))
+	if s.maxAttempts < 2 || s.maxAttempts > 100 {
+		errs = append(errs, fmt.Errorf("--max-attempts=%d is not possible: give 2 to 100, since an image beside one that crashes its worker needs a second", s.maxAttempts))
 	}
 	return errs
 }

@@ -110,6 +110,20 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config) (*Queue, error) {
 	return q, nil
 }
 
+// Attach returns a queue that is there, for counting and purging it: nothing of it is made or changed. Of cfg only Name is used.
+func Attach(ctx context.Context, nc *nats.Conn, cfg Config) (*Queue, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if _, err := js.Stream(ctx, cfg.Name); err != nil {
+		return nil, fmt.Errorf("look for queue %s: %w", cfg.Name, err)
+	}
+	return &Queue{nc: nc, cfg: cfg}, nil
+}
+
 const nameChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 func (q *Queue) subject(lane int) string  { return fmt.Sprintf("%s.lane.%d", q.cfg.Name, lane) }
