@@ -34,14 +34,16 @@ type key string
 
 const serviceKey key = "service"
 
-// service is the `ocelli up` of one script.
+// service is what one script runs: `ocelli up`, or the roles of a fleet.
 type service struct {
 	cmd    *exec.Cmd
 	url    string
+	nodes  []string // URLs of all web nodes; url is the first
 	args   []string
 	log    *os.File
 	jobs   []ocelli.JobID // submitted, and not yet checked by finished
 	images []int          // of each job
+	fleet  fleet
 }
 
 func serviceOf(ts *testscript.TestScript) *service { return ts.Value(serviceKey).(*service) }
@@ -90,11 +92,7 @@ func up(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	s.log = log
 	s.cmd = exec.Command(binary, s.args...)
-	for _, name := range []string{"PATH", "HOME", "OCELLI_ONNXRUNTIME", "OCELLI_MODEL"} {
-		if value := ts.Getenv(name); value != "" {
-			s.cmd.Env = append(s.cmd.Env, name+"="+value)
-		}
-	}
+	s.cmd.Env = environment(ts)
 	s.cmd.Stderr = log
 	out, err := s.cmd.StdoutPipe()
 	ts.Check(err)
@@ -103,7 +101,7 @@ func up(ts *testscript.TestScript, _ bool, args []string) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if m := greeting.FindStringSubmatch(lines.Text()); m != nil {
-			s.url = m[1]
+			s.url, s.nodes = m[1], []string{m[1]}
 			ts.Setenv("URL", s.url)
 			go func() { _, _ = io.Copy(io.Discard, out) }()
 			return
@@ -112,6 +110,17 @@ func up(ts *testscript.TestScript, _ bool, args []string) {
 	s.end(syscall.SIGKILL)
 	text, _ := os.ReadFile(ts.MkAbs("up.log"))
 	ts.Fatalf("the service did not come up:\n%s", text)
+}
+
+// environment is what the processes of a service see of the script's.
+func environment(ts *testscript.TestScript) []string {
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "OCELLI_ONNXRUNTIME", "OCELLI_MODEL", "OCELLI_NATS_TOKEN"} {
+		if value := ts.Getenv(name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
 }
 
 // end signals the service and waits until it has ended.
@@ -196,17 +205,17 @@ func folder(ts *testscript.TestScript, dir string) []client.File {
 	return files
 }
 
-// submit N DIR sends all pictures of a folder as one job, N times at once, and remembers the jobs.
+// submit N DIR sends all pictures of a folder as one job, N times at once, to the web nodes in turn, and remembers the jobs.
 func submit(ts *testscript.TestScript, _ bool, args []string) {
 	s := serviceOf(ts)
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	files := folder(ts, args[1])
-	c, err := client.New(s.url)
-	ts.Check(err)
 	jobs, errs := make([]*ocelli.Job, n), make([]error, n)
 	var all sync.WaitGroup
 	for i := range n {
+		c, err := client.New(s.nodes[i%len(s.nodes)])
+		ts.Check(err)
 		all.Go(func() {
 			jobs[i], errs[i] = c.Submit(context.Background(), func(yield func(client.File) bool) {
 				for _, f := range files {
@@ -225,7 +234,7 @@ func submit(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// harass N EVERY kills a worker at work with SIGKILL, N times, once in every EVERY.
+// harass N EVERY kills one of the workers at work with SIGKILL, N times, once in every EVERY.
 func harass(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -241,7 +250,8 @@ func harass(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		status, err := c.Status(context.Background())
 		ts.Check(err)
-		for _, w := range status.Workers {
+		for _, i := range rand.Perm(len(status.Workers)) {
+			w := status.Workers[i]
 			if w.State == ocelli.WorkerBusy && !killed[w.PID] && syscall.Kill(w.PID, syscall.SIGKILL) == nil {
 				ts.Logf("killed %s (%d, %s)", w.Name, w.PID, w.State)
 				killed[w.PID] = true

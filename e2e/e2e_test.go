@@ -48,21 +48,29 @@ func TestStories(t *testing.T) {
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("OCELLI_ONNXRUNTIME", library)
 			env.Setenv("OCELLI_MODEL", os.Getenv("OCELLI_MODEL")) // the stories hold for any model
-			env.Values[serviceKey] = &service{}
+			env.Values[serviceKey] = &service{fleet: fleet{scalers: map[string]*exec.Cmd{}}}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"pictures": pictures,
-			"up":       up,
-			"down":     down,
-			"crash":    crash,
-			"http":     request,
-			"submit":   submit,
-			"harass":   harass,
-			"finished": finished,
-			"workers":  workers,
-			"exits":    exits,
-			"big":      big,
+			"pictures":    pictures,
+			"up":          up,
+			"down":        down,
+			"crash":       crash,
+			"http":        request,
+			"submit":      submit,
+			"harass":      harass,
+			"finished":    finished,
+			"workers":     workers,
+			"exits":       exits,
+			"big":         big,
+			"broker":      broker,
+			"start":       start,
+			"kill-leader": killLeader,
+			"leads":       leads,
+			"observe":     observe,
+			"at-most":     atMost,
+			"overtakes":   overtakes,
+			"explained":   explained,
 		},
 	})
 }

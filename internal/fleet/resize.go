@@ -12,11 +12,14 @@ import (
 
 // Change is what a Resize did.
 type Change struct {
-	Launched []string // asked for
-	Drained  []string // told to finish and go
-	Ended    []string // ended by force: never ready, or drained too long
-	Held     string   // why fewer were launched than wanted; "" where none were held back
+	Launched []string `json:"launched,omitempty"` // asked for
+	Drained  []string `json:"drained,omitempty"`  // told to finish and go
+	Ended    []string `json:"ended,omitempty"`    // ended by force: never ready, or drained too long
+	Held     string   `json:"held,omitempty"`     // why fewer were launched than wanted; "" where none were held back
 }
+
+// Any reports whether a worker was launched, drained or ended.
+func (c Change) Any() bool { return len(c.Launched)+len(c.Drained)+len(c.Ended) > 0 }
 
 // Resize makes the crew want workers strong, those not leaving counted: it launches what is missing under the
 // lowest free names, or drains what is too much. It also ends the workers that are overdue. A worker that says

@@ -139,11 +139,12 @@ func (l *Loop) step(ctx context.Context) (problem string, err error) {
 	}
 	d := Decide(l.policy, l.seen(snapshot, stats))
 	change, err := l.crew.Resize(ctx, d.Want)
+	d.Done = &change
 	l.mu.Lock()
-	changed := d.Want != l.last.Want || d.Reason != l.last.Reason && stats.Backlog() > 0
+	changed := change.Any() || d.Want != l.last.Want || d.Reason != l.last.Reason && stats.Backlog() > 0
 	l.last = d
 	l.mu.Unlock()
-	if len(change.Launched)+len(change.Drained)+len(change.Ended) > 0 {
+	if change.Any() {
 		l.log.Info("workers changed", "want", d.Want, "launched", change.Launched, "drained", change.Drained, "ended", change.Ended, "reason", d.Reason)
 	}
 	if changed && l.record != nil {

@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/ocelli/ocelli/internal/fleet"
 )
 
 // The policies that [Decide] knows.
@@ -163,6 +165,8 @@ type Decision struct {
 	More    *Outcome `json:"more"`
 
 	Next Memory `json:"next"` // for Seen.Last of the next decision
+
+	Done *fleet.Change `json:"done,omitempty"` // what the loop then did; nil as Decide returns it
 }
 
 // Change is how many workers are to be started (positive) or ended (negative).

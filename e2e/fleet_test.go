@@ -1,0 +1,206 @@
+package e2e
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/client"
+	"github.com/ocelli/ocelli/internal/natsembed"
+)
+
+// fleet is what a script runs of a service whose roles are processes of their own.
+type fleet struct {
+	scalers map[string]*exec.Cmd // by name
+	most    atomic.Int64         // workers that observe has seen at once
+	stop    context.CancelFunc   // ends observe
+}
+
+const brokerToken = "token-of-the-stories"
+
+// broker starts a NATS server in this process, and sets QUEUE and BLOBS for the roles of a fleet.
+func broker(ts *testscript.TestScript, _ bool, _ []string) {
+	server, err := natsembed.Start(context.Background(), natsembed.Config{
+		Dir: ts.MkAbs("queue"), Token: brokerToken, Logger: slog.New(slog.DiscardHandler),
+	})
+	ts.Check(err)
+	ts.Defer(server.Shutdown)
+	ts.Setenv("OCELLI_NATS_TOKEN", brokerToken)
+	ts.Setenv("QUEUE", server.ClientURL())
+	ts.Setenv("BLOBS", "file://"+filepath.ToSlash(ts.MkAbs("data")))
+}
+
+var servingAt = regexp.MustCompile(`msg=serving address=(\S+)`)
+
+// start NAME ROLE [FLAG…] starts `ocelli ROLE` on the broker, with its log in NAME.log. Of a web node it waits for the
+// address; the first sets URL.
+func start(ts *testscript.TestScript, _ bool, args []string) {
+	s, name, role := serviceOf(ts), args[0], args[1]
+	flags := []string{role, "--queue=" + ts.Getenv("QUEUE"), "--blobs=" + ts.Getenv("BLOBS"), "--lease=2s"}
+	if role == "serve" {
+		flags = append(flags, "--listen=127.0.0.1:0")
+	}
+	log, err := os.Create(ts.MkAbs(name + ".log"))
+	ts.Check(err)
+	cmd := exec.Command(binary, append(flags, args[2:]...)...)
+	cmd.Env, cmd.Stderr = environment(ts), log
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		timer := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait() // a story may have killed it
+		timer.Stop()
+		log.Close()
+	})
+	if role == "scale" {
+		s.fleet.scalers[name] = cmd
+		return
+	}
+	found := awaitLog(ts, name, servingAt, 20*time.Second)
+	if s.nodes = append(s.nodes, "http://"+found[1]); len(s.nodes) == 1 {
+		s.url = s.nodes[0]
+		ts.Setenv("URL", s.url)
+	}
+}
+
+// awaitLog waits until something is in the log of a role.
+func awaitLog(ts *testscript.TestScript, name string, what *regexp.Regexp, within time.Duration) []string {
+	deadline := time.Now().Add(within)
+	for {
+		text, err := os.ReadFile(ts.MkAbs(name + ".log"))
+		ts.Check(err)
+		if found := what.FindStringSubmatch(string(text)); found != nil {
+			return found
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not say %s within %v:\n%s", name, what, within, text)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+var leading = regexp.MustCompile(`msg="this process leads"`)
+
+// leads WITHIN waits until one of the scalers leads, and sets LEADER.
+func leads(ts *testscript.TestScript, _ bool, args []string) {
+	within, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	s, began := serviceOf(ts), time.Now()
+	for time.Since(began) < within {
+		for name := range s.fleet.scalers {
+			text, err := os.ReadFile(ts.MkAbs(name + ".log"))
+			ts.Check(err)
+			if leading.Match(text) {
+				ts.Setenv("LEADER", name)
+				ts.Logf("%s leads after %v", name, time.Since(began).Round(time.Millisecond))
+				return
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	ts.Fatalf("none of %d scalers leads within %v", len(s.fleet.scalers), within)
+}
+
+// kill-leader kills the scaler that leads with SIGKILL.
+func killLeader(ts *testscript.TestScript, _ bool, _ []string) {
+	s, name := serviceOf(ts), ts.Getenv("LEADER")
+	ts.Check(s.fleet.scalers[name].Process.Kill())
+	delete(s.fleet.scalers, name)
+}
+
+// observe begins to count the workers that the last web node hears of.
+func observe(ts *testscript.TestScript, _ bool, _ []string) {
+	s := serviceOf(ts)
+	c, err := client.New(s.nodes[len(s.nodes)-1])
+	ts.Check(err)
+	ctx, stop := context.WithCancel(context.Background())
+	s.fleet.stop = stop
+	ts.Defer(stop)
+	go func() {
+		for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+			if status, err := c.Status(ctx); err == nil {
+				s.fleet.most.Store(max(s.fleet.most.Load(), int64(len(status.Workers))))
+			}
+		}
+	}()
+}
+
+// at-most N ends what observe began, and fails unless there were workers and never more than N.
+func atMost(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	s := serviceOf(ts)
+	s.fleet.stop()
+	if most := s.fleet.most.Load(); most < 1 || most > n {
+		ts.Fatalf("there were up to %d workers, want 1 to %d", most, n)
+	}
+}
+
+// overtakes SMALL LARGE WITHIN waits until one of the last SMALL jobs is done, and fails unless the LARGE jobs that were
+// submitted before them are all running then.
+func overtakes(ts *testscript.TestScript, _ bool, args []string) {
+	small, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	large, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	within, err := time.ParseDuration(args[2])
+	ts.Check(err)
+	s := serviceOf(ts)
+	c, err := client.New(s.url)
+	ts.Check(err)
+	job := func(i int) *ocelli.Job {
+		job, err := c.Job(context.Background(), s.jobs[i])
+		ts.Check(err)
+		return job
+	}
+	first := len(s.jobs) - small
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		for i := first; i < len(s.jobs); i++ {
+			if job(i).State != ocelli.JobDone {
+				continue
+			}
+			for j := first - large; j < first; j++ {
+				before := job(j)
+				ts.Logf("a job of %d is done; of one of %d sent before it %d are", s.images[i], s.images[j], before.Done)
+				if before.State != ocelli.JobRunning {
+					ts.Fatalf("a job of %d images had to wait for one of %d", s.images[i], s.images[j])
+				}
+			}
+			return
+		}
+	}
+	ts.Fatalf("none of the %d small jobs is done within %v", small, within)
+}
+
+var workersChanged = regexp.MustCompile(`msg="workers changed" want=(\d+).*? reason=("(?:[^"\\]|\\.)*")`)
+
+// explained fails unless `ocelli why` tells a reason for each change of the workers that is in the service's log.
+func explained(ts *testscript.TestScript, _ bool, _ []string) {
+	log, err := os.ReadFile(ts.MkAbs("up.log"))
+	ts.Check(err)
+	ts.Check(ts.Exec("ocelli", "why", "--server", serviceOf(ts).url))
+	told := ts.ReadFile("stdout")
+	changes := workersChanged.FindAllStringSubmatch(string(log), -1)
+	if len(changes) == 0 {
+		ts.Fatalf("the log tells of no change")
+	}
+	for _, change := range changes {
+		reason, err := strconv.Unquote(change[2])
+		ts.Check(err)
+		if !strings.Contains(told, change[1]+"  "+reason+"\n") {
+			ts.Fatalf("why does not tell of %s", change[0])
+		}
+	}
+	ts.Logf("%d changes are explained", len(changes))
+}
