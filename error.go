@@ -25,6 +25,7 @@ const (
 	BadRequest    Code = "bad_request"     // cannot be understood as it stands
 	NoImages      Code = "no_images"       // a form or archive without a single file
 	TooManyImages Code = "too_many_images" // more images than one job may have
+	WrongMethod   Code = "wrong_method"    // the address is right and the HTTP method is not
 	NotFound      Code = "not_found"       // no such job or image
 	Conflict      Code = "conflict"        // another request with the same key is under way
 	Overloaded    Code = "overloaded"      // the backlog is at its limit; later it will do
@@ -44,6 +45,8 @@ func (c Code) HTTPStatus() int {
 		return http.StatusUnprocessableEntity
 	case BadRequest, NoImages:
 		return http.StatusBadRequest
+	case WrongMethod:
+		return http.StatusMethodNotAllowed
 	case NotFound:
 		return http.StatusNotFound
 	case Cancelled, Conflict:

@@ -96,7 +96,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, b *back
 		Intake: in, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, RequestBytes: int64(s.maxRequest), Log: log,
 	}))
 	// A page of another site must not make a visitor's browser send images here, or cancel jobs.
-	n.handler = http.NewCrossOriginProtection().Handler(mux)
+	n.handler = api.Steady(http.NewCrossOriginProtection().Handler(mux))
 	return n, nil
 }
 

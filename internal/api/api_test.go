@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -61,7 +62,7 @@ func serve(t *testing.T) string {
 	running.Go(func() { _ = worker.Run(ctx, nil) })
 	mux := http.NewServeMux()
 	a.Register(mux)
-	server := httptest.NewServer(mux)
+	server := httptest.NewServer(api.Steady(mux))
 	t.Cleanup(func() { server.Close(); cancel(); running.Wait() })
 	return server.URL
 }
@@ -263,6 +264,9 @@ func TestErrorsAreProblems(t *testing.T) {
 		{"GET", "/v1/jobs/..%2fx", "", nil, 404, ocelli.NotFound},
 		{"GET", "/v1/images/01JD0000000000000000000000-0001", "", nil, 404, ocelli.NotFound},
 		{"GET", "/v1/images/x/content", "", nil, 404, ocelli.NotFound},
+		{"PUT", "/v1/jobs", "", nil, 405, ocelli.WrongMethod},
+		{"GET", "/v1/classify", "", nil, 405, ocelli.WrongMethod},
+		{"POST", "/v1/nothing", "", red, 404, ocelli.NotFound},
 		{"GET", "/v1/nothing", "", nil, 404, ocelli.NotFound},
 	} {
 		resp, text := call(t, c.method, url+c.path, c.contentType, c.body)
@@ -273,6 +277,32 @@ func TestErrorsAreProblems(t *testing.T) {
 		}
 	}
 }
+
+// A client that sends all before it listens gets the early answer to a large body, and not a broken connection.
+func TestAnEarlyAnswerReachesAClientThatStillSends(t *testing.T) {
+	url := serve(t)
+	address := strings.TrimPrefix(url, "http://")
+	for _, path := range []string{"/v1/classify?wait=bogus", "/v1/classify"} {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const size = 64 << 20
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", path, size)
+		if n, err := io.CopyN(conn, zeros{}, size); err != nil {
+			t.Errorf("%s: sending broke off after %d bytes: %v", path, n, err)
+		}
+		text, err := io.ReadAll(conn)
+		if err != nil || !bytes.HasPrefix(text, []byte("HTTP/1.1 4")) {
+			t.Errorf("%s: %.60q, %v", path, text, err)
+		}
+		conn.Close()
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestEventsAreSentAsResultsComeAndAgainFromWhereAClientLeft(t *testing.T) {
 	url := serve(t)

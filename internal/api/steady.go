@@ -1,0 +1,55 @@
+package api
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+const (
+	stallTime  = time.Minute      // a body of which nothing comes for so long is cut off
+	drainTime  = 20 * time.Second // for reading what an early answer left of a body,
+	drainBytes = 1 << 30          // of which there may be so much
+)
+
+// Steady bounds what a request can hold up: a body of which nothing comes is cut off. And when a request is answered before its body is
+// read, the rest is read and thrown away, within bounds: many clients send all before they listen, and would see a
+// connection that breaks in place of the answer.
+func Steady(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body == nil || r.Body == http.NoBody {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		control := http.NewResponseController(w)
+		body := &steadyBody{ReadCloser: r.Body, control: control}
+		r.Body = body
+		handler.ServeHTTP(w, r)
+		// A client that waits for "100 Continue" has not sent a body that nobody has asked for.
+		if body.ended || !body.begun && r.Header.Get("Expect") != "" {
+			return
+		}
+		_ = control.Flush() // the answer is on its way while the rest comes
+		_ = control.SetReadDeadline(time.Now().Add(drainTime))
+		_, _ = io.CopyN(io.Discard, body.ReadCloser, drainBytes)
+	})
+}
+
+// steadyBody gives each read of a body its own time.
+type steadyBody struct {
+	io.ReadCloser
+	control      *http.ResponseController
+	begun, ended bool
+}
+
+func (b *steadyBody) Read(p []byte) (int, error) {
+	b.begun = true
+	_ = b.control.SetReadDeadline(time.Now().Add(stallTime))
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.ended = true
+		// The server itself goes on reading, to see whether the client leaves; that may take as long as the answer.
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
