@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -25,6 +26,9 @@ import (
 
 // shutdownTime bounds how long the service takes to end once it is told to.
 const shutdownTime = 10 * time.Second
+
+// graceTime is how long of it requests under way have to end by themselves.
+const graceTime = time.Second
 
 // nodeSettings are what a web node can be told, beyond what all parts of a service share.
 type nodeSettings struct {
@@ -150,10 +154,18 @@ func (n *node) status(ctx context.Context) ocelli.Status {
 // run answers requests on listener until ctx ends, and then lets those under way finish for a while.
 func (n *node) run(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
+	// Requests that would go on for long, like streams of events, end when the service has waited for them for a while.
+	answering, enough := context.WithCancel(context.WithoutCancel(ctx))
+	var answers sync.WaitGroup
 	listening, deaf := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return n.tracker.Run(listening) })
 	server := &http.Server{
-		Handler:           n.handler,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answers.Add(1)
+			defer answers.Done()
+			n.handler.ServeHTTP(w, r)
+		}),
+		BaseContext:       func(net.Listener) context.Context { return answering },
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -170,10 +182,14 @@ func (n *node) run(ctx context.Context, listener net.Listener) error {
 		defer deaf()
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime/2)
 		defer cancel()
-		if err := server.Shutdown(ending); err != nil {
-			return server.Close() // somebody would wait longer than the service may
+		defer time.AfterFunc(graceTime, enough).Stop()
+		err := server.Shutdown(ending)
+		if err != nil { // somebody would wait longer than the service may
+			err = server.Close()
 		}
-		return nil
+		enough()
+		answers.Wait() // before the queue and the store are closed
+		return err
 	})
 	return group.Wait()
 }

@@ -121,7 +121,7 @@ func (a *API) submit(r *http.Request, uploads iter.Seq2[intake.Upload, error]) (
 		return id, err
 	}
 	if _, err := a.Intake.Submit(r.Context(), id, uploads); err != nil {
-		a.Intake.Unclaim(r.Context(), key)
+		a.Intake.Unclaim(r.Context(), key, id)
 		return "", err
 	}
 	return id, nil

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -16,8 +15,9 @@ import (
 	"github.com/ocelli/ocelli/internal/blob"
 )
 
-// abandonedAfter is how old a claim without a job must be for the key to be free again: its upload was cut off by a crash.
-const abandonedAfter = 15 * time.Minute
+// abandonedAfter is how old a claim without a job must be for the key to be free again: its upload was cut off by a crash. No upload
+// takes as long.
+const abandonedAfter = 24 * time.Hour
 
 // maxKeyBytes bounds an idempotency key.
 const maxKeyBytes = 255
@@ -32,36 +32,48 @@ func (in *Intake) Claim(ctx context.Context, key string) (id ocelli.JobID, first
 	if len(key) > maxKeyBytes {
 		return "", false, ocelli.Errorf(ocelli.BadRequest, "the Idempotency-Key has %d bytes: use %d at most", len(key), maxKeyBytes)
 	}
-	id = NewJob()
-	first, err = in.Blobs.Create(ctx, claimKey(key), []byte(id))
-	if err != nil {
-		return "", false, explain(fmt.Errorf("claiming an idempotency key: %w", err))
+	// A claim is never replaced. The key of one that was abandoned passes to the next turn, which again one wins.
+	for turn := 0; ; turn++ {
+		id = NewJob()
+		first, err = in.Blobs.Create(ctx, claimKey(key, turn), []byte(id))
+		if err != nil || first {
+			return id, first, explainAny(err)
+		}
+		id, err = in.claimed(ctx, claimKey(key, turn))
+		if errors.Is(err, blob.ErrNotFound) {
+			return "", false, ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key was just refused: repeat it")
+		}
+		if err != nil {
+			return "", false, explain(err)
+		}
+		_, err = in.Results.LoadManifest(ctx, id)
+		if !errors.Is(err, blob.ErrNotFound) {
+			return id, false, explainAny(err)
+		}
+		if began, err := ulid.ParseStrict(string(id)); err == nil && time.Since(ulid.Time(began.Time())) < abandonedAfter {
+			return "", false, ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key is still being read: repeat it later")
+		}
 	}
-	if first {
-		return id, true, nil
-	}
-	if id, err = in.claimed(ctx, key); err != nil {
-		return "", false, explain(err)
-	}
-	_, err = in.Results.LoadManifest(ctx, id)
-	if !errors.Is(err, blob.ErrNotFound) {
-		return id, false, err
-	}
-	if began, err := ulid.ParseStrict(string(id)); err == nil && time.Since(ulid.Time(began.Time())) > abandonedAfter {
-		in.Unclaim(ctx, key)
-		return in.Claim(ctx, key)
-	}
-	return "", false, ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key is still being read: repeat it later")
 }
 
-// Unclaim frees the key of a request that was not accepted.
-func (in *Intake) Unclaim(ctx context.Context, key string) {
-	// A claim that stays is free again after abandonedAfter.
-	_ = in.Blobs.Delete(context.WithoutCancel(ctx), claimKey(key))
+// Unclaim frees the key of a job that was not accepted.
+func (in *Intake) Unclaim(ctx context.Context, key string, id ocelli.JobID) {
+	ctx = context.WithoutCancel(ctx)
+	for turn := 0; ; turn++ {
+		holder, err := in.claimed(ctx, claimKey(key, turn))
+		if err != nil {
+			return // a claim that stays is free again after abandonedAfter
+		}
+		if holder == id {
+			_ = in.Blobs.Delete(ctx, claimKey(key, turn))
+			return
+		}
+	}
 }
 
-func (in *Intake) claimed(ctx context.Context, key string) (ocelli.JobID, error) {
-	r, err := in.Blobs.Open(ctx, claimKey(key))
+// claimed returns the job of the claim under a blob key.
+func (in *Intake) claimed(ctx context.Context, claim string) (ocelli.JobID, error) {
+	r, err := in.Blobs.Open(ctx, claim)
 	if err != nil {
 		return "", err
 	}
@@ -70,7 +82,7 @@ func (in *Intake) claimed(ctx context.Context, key string) (ocelli.JobID, error)
 	if err != nil {
 		return "", err
 	}
-	id := ocelli.JobID(strings.TrimSpace(string(text)))
+	id := ocelli.JobID(text)
 	if !id.Valid() {
 		return "", fmt.Errorf("the claim of an idempotency key holds %q, which is no job", text)
 	}
@@ -78,7 +90,7 @@ func (in *Intake) claimed(ctx context.Context, key string) (ocelli.JobID, error)
 }
 
 // claimKey is the blob key of a claim. Keys of people can hold anything, so it is a hash.
-func claimKey(key string) string {
+func claimKey(key string, turn int) string {
 	sum := sha256.Sum256([]byte(key))
-	return "claims/" + hex.EncodeToString(sum[:])
+	return fmt.Sprintf("claims/%s.%d", hex.EncodeToString(sum[:]), turn)
 }
