@@ -95,9 +95,9 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	hint := "see `ocelli --help`"
+	hint := "see `" + cmd.CommandPath() + " --help`"
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		hint = "did you mean `ocelli " + near[0] + "`?"
+		hint = "did you mean `" + cmd.CommandPath() + " " + near[0] + "`?"
 	}
 	return usageError{fmt.Errorf("there is no command %q: %s", args[0], hint)}
 }

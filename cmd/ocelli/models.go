@@ -20,6 +20,10 @@ func newModelsCommand() *cobra.Command {
 		Short: "List, fetch, check and measure models",
 		Long: "Models lists public models of the catalog, fetches them, checks them, and measures any model on images whose\n" +
 			"labels are known. A model that was pulled is used by its name: --model NAME.",
+		Args: knownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	cmd.AddCommand(newModelsListCommand(), newModelsShowCommand(), newModelsPullCommand(), newModelsVerifyCommand(), newModelsEvalCommand())
 	return cmd

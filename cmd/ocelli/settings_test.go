@@ -87,6 +87,7 @@ func TestExitCodesAndOneLinePerProblem(t *testing.T) {
 	}{
 		{[]string{"version"}, exitDone, ""},
 		{[]string{"upp"}, exitUsage, "ocelli: there is no command \"upp\": did you mean `ocelli up`?\n"},
+		{[]string{"models", "lst"}, exitUsage, "ocelli: there is no command \"lst\": did you mean `ocelli models list`?\n"},
 		{[]string{"up", "--lisen=x"}, exitUsage, "ocelli: unknown flag: --lisen: see `ocelli up --help`\n"},
 		{[]string{"up", "--lease=0s", "--max-attempts=0"}, exitUsage,
 			"ocelli: --lease=0s is not possible: give 1s to 1h\nocelli: --max-attempts=0 is not possible: give 2 to 100, since an image beside one that crashes its worker needs a second\n"},

@@ -43,6 +43,11 @@ func (w *Worker) handle(ctx context.Context, d *queue.Delivery) bool {
 		Timings: ocelli.Timings{Queued: ms(leased.Sub(task.Accepted))},
 	}
 
+	// A suspect is alone until its result is kept: a crash of another one in between would count against it.
+	if d.Attempt > 1 {
+		w.alone.Lock()
+		defer w.alone.Unlock()
+	}
 	touched, err := w.recognise(ctx, d, task, &res, log)
 	res.Error = ocelli.AsError(err)
 	switch {
@@ -89,7 +94,7 @@ func logEnd(log *slog.Logger, res ocelli.Result, took time.Duration) {
 }
 
 // recognise fills in res: get, decode, classify. It returns how many times the image has been touched, this time included. An
-// [ocelli.Error] is the image's own and permanent.
+// [ocelli.Error] is the image's own and permanent. For a suspect the worker's lock is held.
 func (w *Worker) recognise(ctx context.Context, d *queue.Delivery, task ocelli.Task, res *ocelli.Result, log *slog.Logger) (touched int, err error) {
 	w.Results.Started(ctx, task.Image, task.ReplyTo)
 	began := time.Now()
@@ -108,8 +113,6 @@ func (w *Worker) recognise(ctx context.Context, d *queue.Delivery, task ocelli.T
 		defer w.alone.RUnlock()
 		return 1, w.look(ctx, data, res)
 	}
-	w.alone.Lock()
-	defer w.alone.Unlock()
 	err = w.insist(ctx, "entering a trial", log, func() (err error) {
 		touched, err = w.try(ctx, task.Image, w.MaxAttempts)
 		return err

@@ -12,6 +12,7 @@ import (
 	"iter"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -299,9 +300,9 @@ func TestAnOutageOfTheStoreCostsNoImage(t *testing.T) {
 	for _, op := range []blobtest.Op{blobtest.Create, blobtest.Open, blobtest.List} {
 		t.Run(string(op), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				broken := false
+				var broken atomic.Bool
 				faulty := &blobtest.Faulty{Store: new(blob.Mem), Plan: func(c blobtest.Call) blobtest.Fault {
-					if broken && c.Op == op {
+					if broken.Load() && c.Op == op {
 						return blobtest.Failed
 					}
 					return blobtest.None
@@ -317,9 +318,9 @@ func TestAnOutageOfTheStoreCostsNoImage(t *testing.T) {
 				}
 				time.Sleep(lease)
 				ctx := s.start(t, 2)
-				broken = true
+				broken.Store(true)
 				time.Sleep(10 * time.Minute)
-				broken = false
+				broken.Store(false)
 				job, err := s.tracker.Wait(ctx, id)
 				if err != nil {
 					t.Fatal(err)
@@ -519,9 +520,10 @@ func TestACancelledJobEndsAtOnceAndNobodyWorksOnItsRest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const want = "1=red 2=red 3=cancelled 4=cancelled text=unsupported_type"
-		if got := outcome(job); got != want || job.State != ocelli.JobCancelled {
-			t.Errorf("got  %s, %s\nwant %s", got, job.State, want)
+		want := outcome(job) // which two were first is chance
+		if strings.Count(want, "=red") != 2 || strings.Count(want, "=cancelled") != 2 || !strings.HasSuffix(want, " text=unsupported_type") ||
+			job.State != ocelli.JobCancelled {
+			t.Errorf("got %s, %s, want two done and two cancelled", want, job.State)
 		}
 		time.Sleep(time.Minute)
 		if job, err = s.tracker.Job(ctx, id); err != nil || outcome(job) != want {
