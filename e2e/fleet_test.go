@@ -92,7 +92,7 @@ func awaitLog(ts *testscript.TestScript, name string, what *regexp.Regexp, withi
 
 var leading = regexp.MustCompile(`msg="this process leads"`)
 
-// leads WITHIN waits until one of the scalers leads, and sets LEADER.
+// leads WITHIN waits until another scaler leads than $LEADER, and sets that.
 func leads(ts *testscript.TestScript, _ bool, args []string) {
 	within, err := time.ParseDuration(args[0])
 	ts.Check(err)
@@ -101,7 +101,7 @@ func leads(ts *testscript.TestScript, _ bool, args []string) {
 		for name := range s.fleet.scalers {
 			text, err := os.ReadFile(ts.MkAbs(name + ".log"))
 			ts.Check(err)
-			if leading.Match(text) {
+			if leading.Match(text) && name != ts.Getenv("LEADER") {
 				ts.Setenv("LEADER", name)
 				ts.Logf("%s leads after %v", name, time.Since(began).Round(time.Millisecond))
 				return
@@ -109,14 +109,22 @@ func leads(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	ts.Fatalf("none of %d scalers leads within %v", len(s.fleet.scalers), within)
+	ts.Fatalf("no other of %d scalers leads within %v", len(s.fleet.scalers), within)
 }
 
-// kill-leader kills the scaler that leads with SIGKILL.
-func killLeader(ts *testscript.TestScript, _ bool, _ []string) {
-	s, name := serviceOf(ts), ts.Getenv("LEADER")
-	ts.Check(s.fleet.scalers[name].Process.Kill())
-	delete(s.fleet.scalers, name)
+// signal NAME TERM|KILL|STOP|CONT signals a scaler.
+func signal(ts *testscript.TestScript, _ bool, args []string) {
+	sig := map[string]syscall.Signal{
+		"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT,
+	}[args[1]]
+	ts.Check(serviceOf(ts).fleet.scalers[args[0]].Process.Signal(sig))
+}
+
+// says NAME WITHIN PATTERN waits until the log of a role has a line like PATTERN.
+func says(ts *testscript.TestScript, _ bool, args []string) {
+	within, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	awaitLog(ts, args[0], regexp.MustCompile(args[2]), within)
 }
 
 // observe begins to count the workers that the last web node hears of.

@@ -152,6 +152,7 @@ func (l *Leadership) term(ctx context.Context, fn func(context.Context) error, a
 		case err == nil: // too late to go on, and nobody else begins while fn ends
 			revision = next
 		case errors.As(err, &other):
+			end.Stop()
 			l.log.Warn("this process leads no more", "error", err)
 			stop()
 			return <-returned
