@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ocelli/ocelli/internal/ortlib"
 )
 
 func newScaleCommand() *cobra.Command {
@@ -41,6 +43,9 @@ func runScale(ctx context.Context, shared sharedSettings, scaling scalingSetting
 	limitMemory(nodeMemory)
 	if _, err := identify(worker.modelSettings); err != nil {
 		return err
+	}
+	if _, err := ortlib.Find(""); err != nil {
+		return err // no worker could start
 	}
 	host, err := os.Hostname()
 	if err != nil {

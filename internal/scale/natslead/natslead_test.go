@@ -58,7 +58,7 @@ func serve(m *testing.M) int {
 // child is a candidate that says when it leads and when no more, and lives until it is killed.
 func child(at string) int {
 	address, name, _ := strings.Cut(at, " ")
-	l, nc, err := connect(context.Background(), address, name)
+	l, nc, err := connect(context.Background(), address, Config{Name: name})
 	if err == nil {
 		defer nc.Close()
 		err = l.Lead(context.Background(), func(ctx context.Context) error {
@@ -72,12 +72,13 @@ func child(at string) int {
 	return 1
 }
 
-func connect(ctx context.Context, address, name string) (*Leadership, *nats.Conn, error) {
+func connect(ctx context.Context, address string, cfg Config) (*Leadership, *nats.Conn, error) {
 	nc, err := nats.Connect(address, nats.Token("secret"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := Open(ctx, nc, Config{Name: name, Holder: fmt.Sprint("test ", os.Getpid())}, quiet)
+	cfg.Holder = fmt.Sprint("test ", os.Getpid())
+	l, err := Open(ctx, nc, cfg, quiet)
 	if err != nil {
 		nc.Close()
 		return nil, nil, err
@@ -89,7 +90,12 @@ func bucket() string { return fmt.Sprint("lead-", buckets.Add(1)) }
 
 func open(t *testing.T, address, name string) *Leadership {
 	t.Helper()
-	l, nc, err := connect(t.Context(), address, name)
+	return openConfig(t, address, Config{Name: name})
+}
+
+func openConfig(t *testing.T, address string, cfg Config) *Leadership {
+	t.Helper()
+	l, nc, err := connect(t.Context(), address, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
