@@ -450,12 +450,9 @@ func TestAnImageThatKillsWorkersIsGivenUpAndCostsNoOther(t *testing.T) {
 			}
 			break // it lived as long as it should
 		}
-		job, err := s.tracker.Job(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
 		ctx := s.start(t, 0)
-		if job, err = s.tracker.Wait(ctx, id); err != nil {
+		job, err := s.tracker.Wait(ctx, id)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if got := outcome(job); got != want {
