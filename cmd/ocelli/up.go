@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -133,10 +134,10 @@ func greet(out io.Writer, addr net.Addr, data string) {
   open it         and drop in photos
   or              curl -F image=@photo.jpg '%s/v1/jobs?wait=60s'
   one image       curl --data-binary @photo.jpg %s/v1/classify
-  what goes on    ocelli status --server %s
+  what goes on    %s status --server %s
 
 Images, results and the queue are kept in %s. Ctrl-C stops the service; what waits goes on at the next start.
-`, base, base, base, base, data)
+`, base, base, base, os.Args[0], base, data)
 }
 
 // listen takes the address, or says why it cannot.
