@@ -24,7 +24,8 @@ def main():
     def y(percent):
         return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - 20) * percent / high
 
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+           'font-family="sans-serif" font-size="12">',
            '<rect width="100%" height="100%" fill="#fff"/>']
     for percent in range(0, high + 1, 10):
         out.append(f'<path d="M{LEFT} {y(percent):.0f}H{WIDTH - 20}" stroke="#ddd"/>')
@@ -33,7 +34,8 @@ def main():
         out.append(f'<text x="{x(epoch):.0f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{epoch}</text>')
     line = " ".join(f"{x(e):.1f},{y(a):.1f}" for e, a in points)
     out.append(f'<polyline points="{line}" fill="none" stroke="#2563eb" stroke-width="2"/>')
-    out.append(f'<text x="{x(last) - 4:.0f}" y="{y(points[-1][1]) - 8:.0f}" text-anchor="end">{points[-1][1]:.1f}</text>')
+    top = points[-1][1]
+    out.append(f'<text x="{x(last) - 4:.0f}" y="{y(top) - 8:.0f}" text-anchor="end">{top:.1f}</text>')
     out.append(f'<text x="{LEFT}" y="14">top-1 of the averaged weights on held-out training pictures, %</text>')
     out.append(f'<text x="{WIDTH - 20}" y="{HEIGHT - 6}" text-anchor="end">epochs</text>')
     args.svg.write_text("\n".join(out) + "\n</svg>\n")

@@ -3,8 +3,7 @@
     python evaluate.py --data DIR --photos PHOTOS --onnx ../models/ocelli-200.onnx [--card ../models/ocelli-200.json]
 
 DIR holds val.tar and wnids.txt. PHOTOS is a folder of full-size photographs with truth.csv (columns file, wnid); those
-of our classes are counted. Pictures go through the same steps as in the service: short side to `resize` with an
-antialiased bilinear filter, centre crop, normalise.
+of our classes are counted.
 """
 
 import argparse
@@ -19,20 +18,11 @@ import onnxruntime as ort
 from PIL import Image
 
 from metrics import ece, top
-from model import MEAN, STD
+from model import MEAN, SIZE, STD, serve
 from prepare import decode, read_wnids
 
-DESCRIPTION = "A small residual network for the 200 classes of Tiny ImageNet, trained from scratch at 64x64."
+DESCRIPTION = "A small residual network for the 200 classes of Tiny ImageNet, trained from scratch."
 LICENSE = "Apache-2.0; trained on ImageNet pictures, whose own terms are non-commercial research and education"
-
-
-def preprocess(image, size):
-    """PIL RGB of any size -> float32 [3, size, size]."""
-    short = min(image.size)
-    image = image.resize([max(size, round(side * size / short)) for side in image.size], Image.BILINEAR)
-    left, upper = (image.width - size) // 2, (image.height - size) // 2
-    x = np.asarray(image.crop((left, upper, left + size, upper + size)), dtype=np.float32) / 255
-    return ((x - np.float32(MEAN)) / np.float32(STD)).transpose(2, 0, 1)
 
 
 def run(session, pictures, batch=50):
@@ -41,9 +31,9 @@ def run(session, pictures, batch=50):
     return np.concatenate([session.run(["logits"], {"image": part})[0] for part in parts])
 
 
-def speed(session, size, batch, seconds=3):
+def speed(session, batch, seconds=3):
     """Pictures per second of one caller; best of the runs, since other work only slows it down."""
-    x = np.random.default_rng(0).standard_normal((batch, 3, size, size), dtype=np.float32)
+    x = np.random.default_rng(0).standard_normal((batch, 3, SIZE, SIZE), dtype=np.float32)
     best, end = np.inf, time.time() + seconds
     while time.time() < end:
         start = time.perf_counter()
@@ -62,7 +52,6 @@ def main():
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--onnx", type=Path, required=True)
     parser.add_argument("--card", type=Path)
-    parser.add_argument("--size", type=int, default=64)
     args = parser.parse_args()
 
     options = ort.SessionOptions()
@@ -71,24 +60,24 @@ def main():
     wnids = read_wnids(args.data)
 
     images, labels = decode([args.data / "val.tar"], wnids)
-    logits = run(session, [preprocess(Image.fromarray(x), args.size) for x in images])
+    logits = run(session, [serve(Image.fromarray(x)) for x in images])
     val = rounded(n=len(labels), top1=top(logits, labels, 1), top5=top(logits, labels, 5), ece=ece(logits, labels))
 
     rows = [row for row in csv.DictReader(open(args.photos / "truth.csv")) if row["wnid"] in wnids]
     truth = np.array([wnids.index(row["wnid"]) for row in rows])
-    photos = [preprocess(Image.open(args.photos / row["file"]).convert("RGB"), args.size) for row in rows]
+    photos = [serve(Image.open(args.photos / row["file"]).convert("RGB")) for row in rows]
     logits = run(session, photos)
     shot = rounded(n=len(truth), top1=top(logits, truth, 1), top5=top(logits, truth, 5))
 
     print(json.dumps({"tiny_imagenet_val": val, "photos": shot}))
-    print(f"one thread: {speed(session, args.size, 1):.0f} img/s one by one, {speed(session, args.size, 8):.0f} in batches of 8")
+    print(f"one thread: {speed(session, 1):.0f} img/s one by one, {speed(session, 8):.0f} in batches of 8")
     if args.card:
         card = {
             "name": args.onnx.stem, "version": "1", "description": DESCRIPTION, "license": LICENSE,
             "source": "train/ in this repository", "sha256": hashlib.sha256(args.onnx.read_bytes()).hexdigest(),
             "task": "classification",
             "input": {"name": "image", "layout": "NCHW", "channels": "RGB", "type": "float32"},
-            "preprocess": {"preset": "imagenet", "resize": args.size, "crop": args.size, "interpolation": "bilinear",
+            "preprocess": {"preset": "imagenet", "resize": SIZE, "crop": SIZE, "interpolation": "bilinear",
                            "scale": 1 / 255, "mean": MEAN, "std": STD},
             "output": {"name": "logits", "activation": "none"},
             "temperature": 1.0, "labels": "tiny-imagenet-200",

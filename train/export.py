@@ -17,10 +17,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from PIL import Image
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from metrics import best_temperature
-from model import ConvBN, Net, normalise
+from model import SIZE, ConvBN, Net, serve
 
 
 def load(checkpoint):
@@ -38,16 +39,22 @@ def fold_batch_norm(module):
             fold_batch_norm(child)
 
 
+def pictures(images, batch):
+    """uint8 [N, 64, 64, 3] -> float32 [batch, 3, S, S], one after the other, as they are served."""
+    for start in range(0, len(images), batch):
+        yield np.stack([serve(Image.fromarray(x)) for x in images[start : start + batch]])
+
+
 @torch.no_grad()
-def predict(net, images, batch=250):
+def predict(net, images):
     """uint8 [N, 64, 64, 3] -> float32 [N, 200]."""
-    return np.concatenate([net(normalise(torch.from_numpy(part))).numpy() for part in np.split(images, len(images) // batch)])
+    return np.concatenate([net(torch.from_numpy(x)).numpy() for x in pictures(images, 100)])
 
 
-def write_float(net, path, size):
+def write_float(net, path):
     """The network as ONNX with a free batch dimension."""
     torch.onnx.export(
-        net, (torch.zeros(1, 3, size, size),), path, dynamo=False, opset_version=17,
+        net, (torch.zeros(1, 3, SIZE, SIZE),), path, dynamo=False, opset_version=17,
         input_names=["image"], output_names=["logits"], dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
     )
 
@@ -66,22 +73,21 @@ def halve(model):
     return model
 
 
-class Pictures(CalibrationDataReader):
-    """Feeds normalised training pictures, uint8 [N, 64, 64, 3], one batch at a time."""
+class Reader(CalibrationDataReader):
+    """Feeds the quantiser one batch at a time."""
 
-    def __init__(self, images, batch=32):
-        self.batches = (
-            {"image": np.ascontiguousarray(normalise(torch.from_numpy(part)).numpy())}
-            for part in np.split(images, len(images) // batch)
-        )
+    def __init__(self, images):
+        self.batches = pictures(images, 32)
 
     def get_next(self):
-        return next(self.batches, None)
+        batch = next(self.batches, None)
+        return None if batch is None else {"image": batch}
 
 
 def quantise(source, target, images):
+    """Weights use 7 of the 8 bits: processors without VNNI instructions would overflow with all of them."""
     quantize_static(
-        source, target, Pictures(images), quant_format=QuantFormat.QDQ, per_channel=True,
+        source, target, Reader(images), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
         weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8,
         calibrate_method=CalibrationMethod.Percentile, extra_options={"CalibPercentile": 99.99},
     )
@@ -108,7 +114,7 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared, made = (str(Path(folder) / name) for name in ("plain.onnx", "prepared.onnx", "made.onnx"))
-        write_float(net, plain, images.shape[1])
+        write_float(net, plain)
         if args.int8:
             quant_pre_process(plain, prepared)
             seen = np.setdiff1d(np.arange(len(labels)), held)

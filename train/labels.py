@@ -2,10 +2,11 @@
 
     python labels.py --synset imagenet-synset.txt --wnids tiny-imagenet/wnids.txt --out ../models/labels
 
-(The WordNet database is in Debian's wordnet-base; imagenet-synset.txt is the list of ILSVRC's 1000 classes in their order.)
+(The WordNet database is in Debian's wordnet-base; imagenet-synset.txt lists ILSVRC's 1000 classes in their order.)
+
 A class is a noun synset; its id is `n` and the synset's 8-digit offset. Its name is the first lemma unless NAMES has a
-plainer or clearer one. Its parents are the hypernyms that KEEP lists, nearest first, then what ALSO adds; everything
-else between a class and WordNet's root is left out, since nobody rolls results up to "placental".
+plainer or clearer one. Its parents are those of PARENTS or else the hypernyms that KEEP lists, nearest first;
+everything else up to WordNet's root is left out, since nobody rolls results up to "placental".
 """
 
 import argparse

@@ -1,9 +1,12 @@
 """The network: a small residual net for pictures of about 64x64."""
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+SIZE = 80  # side when serving: training crops enlarge things, so pictures somewhat larger than the crops suit best
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -43,7 +46,7 @@ class Net(nn.Module):
     """[N, 3, S, S] normalised RGB -> [N, classes] logits, for any S that 16 divides.
 
     At S = 64 the stages work on 32x32, 16x16 and 8x8 positions. The first is thin, since it has the most positions and
-    would otherwise take most of the time; there is none at 4x4, since its many weights cost more to train than they bring.
+    would otherwise take most of the time; there is none at 4x4, whose many weights would be slow to train on a CPU.
     """
 
     def __init__(self, classes=200, widths=(32, 96, 224), depths=(1, 2, 3), features=512):
@@ -65,7 +68,19 @@ class Net(nn.Module):
 
 
 def normalise(images, gain=1.0, lift=0.0):
-    """uint8 [N, H, W, 3] -> float32 [N, 3, H, W] in channels-last memory; gain and lift act on the normalised values."""
+    """uint8 [N, H, W, 3] -> float32 [N, 3, H, W], channels last; gain and lift act on the normalised values."""
     mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) * 255 for v in (MEAN, STD))
     scale = gain / std
     return torch.addcmul(lift - mean * scale, images.permute(0, 3, 1, 2).float(), scale)
+
+
+def serve(image, size=SIZE):
+    """As the service does it: a PIL RGB picture of any size -> float32 [3, size, size].
+
+    Short side to `size` with an antialiased bilinear filter, centre crop, normalise.
+    """
+    short = min(image.size)
+    image = image.resize([max(size, round(side * size / short)) for side in image.size], Image.BILINEAR)
+    left, upper = (image.width - size) // 2, (image.height - size) // 2
+    x = np.asarray(image.crop((left, upper, left + size, upper + size)), dtype=np.float32) / 255
+    return ((x - np.float32(MEAN)) / np.float32(STD)).transpose(2, 0, 1)

@@ -44,7 +44,7 @@ def ask(session, images, mirror, batch=16, threads=2):
 
 
 def fit(x, y, held, epochs=6, batch=500, smoothing=0.1):
-    """A linear layer on standardised logits: float32 [N, D], int64 [N] -> float32 [N, 200]; prints its held-out accuracy."""
+    """A linear layer on standardised logits: float32 [N, D], int64 [N] -> float32 [N, 200]."""
     x = (x - x.mean(0)) / x.std(0)
     layer = torch.nn.Linear(x.shape[1], int(y.max()) + 1)
     torch.nn.init.zeros_(layer.weight)
@@ -61,8 +61,8 @@ def fit(x, y, held, epochs=6, batch=500, smoothing=0.1):
             optimiser.zero_grad()
     with torch.no_grad():
         out = layer(x)
-    right = out.argmax(1) == y
-    print(f"fitted teacher: top-1 {100 * right[seen].float().mean():.1f} seen, {100 * right[held].float().mean():.1f} held out")
+    right = 100.0 * (out.argmax(1) == y)
+    print(f"fitted teacher: top-1 {right[seen].mean():.1f} seen, {right[held].mean():.1f} held out")
     return out
 
 

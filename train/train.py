@@ -138,7 +138,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--epochs", type=float)
-    length.add_argument("--budget-minutes", type=float, help="training time in all, earlier runs that are resumed included")
+    length.add_argument("--budget-minutes", type=float, help="in all, resumed runs included")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--batch", type=int, default=128, help="over all processes")
     parser.add_argument("--lr", type=float, default=0.15)
