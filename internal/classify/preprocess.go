@@ -26,12 +26,12 @@ func (s *Spec) InputSize(img ocelli.Pixels) (width, height int) {
 }
 
 // ShortSide is the size below which a picture should not be scaled while it is decoded; see [Classifier]. It is twice what
-// the resize needs, and 256 at least: a decoder scales in steps and with another filter, of which the network is to see nothing.
+// the resize needs, and 512 at least: a decoder scales in steps and with another filter, of which the network is to see nothing.
 func (s *Spec) ShortSide() int {
 	if s.Resize == 0 {
 		return 0
 	}
-	return max(2*s.Resize, 256)
+	return max(2*s.Resize, 512)
 }
 
 // window returns which part of the scaled picture the model sees.

@@ -134,8 +134,8 @@ func TestIdentityStandsInTheModel(t *testing.T) {
 	if got.Name != "colours-1" || len(got.SHA256) != 64 || !strings.Contains(got.Preprocessing, "short side 37 bilinear") {
 		t.Errorf("Model() = %+v", got)
 	}
-	if m.ShortSide() != 256 {
-		t.Errorf("ShortSide() = %d, want 256, which is more than twice 32×256/224", m.ShortSide())
+	if m.ShortSide() != 512 {
+		t.Errorf("ShortSide() = %d, want 512, which is more than twice 32×256/224", m.ShortSide())
 	}
 }
 
