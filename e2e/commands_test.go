@@ -234,7 +234,8 @@ func submit(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// harass N EVERY kills one of the workers at work with SIGKILL, N times, once in every EVERY.
+// harass N EVERY [DIR] kills one of the workers at work with SIGKILL, N times, once in every EVERY. Whenever nothing is left to work on,
+// it submits the pictures of DIR once more.
 func harass(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -250,6 +251,9 @@ func harass(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		status, err := c.Status(context.Background())
 		ts.Check(err)
+		if len(args) > 2 && status.Ready+status.Leased == 0 {
+			submit(ts, false, []string{"1", args[2]})
+		}
 		for _, i := range rand.Perm(len(status.Workers)) {
 			w := status.Workers[i]
 			if w.State == ocelli.WorkerBusy && !killed[w.PID] && syscall.Kill(w.PID, syscall.SIGKILL) == nil {

@@ -50,6 +50,11 @@ func (v *view) need() (int, string) {
 		return v.staff(), fmt.Sprintf("the queue was last counted %s ago, so nothing changes until it is counted again: %s",
 			seconds(age), workers(v.staff()))
 	}
+	// What a queue counts exactly and nobody alive holds was held by workers that died. Some queues count it as leased until somebody
+	// asks for messages, so without a worker it would never come back.
+	if v.s.Exact && v.s.Ready == 0 && v.s.Leased > 0 && v.busy == 0 {
+		return 1, fmt.Sprintf("no worker alive holds the %s still leased: 1 worker takes them when their leases pass", count(v.s.Leased, "image", "images"))
+	}
 	if v.p.Name == Backlog {
 		return v.byBacklog()
 	}
