@@ -37,7 +37,7 @@ func (in *Intake) Claim(ctx context.Context, key string) (id ocelli.JobID, first
 		id = NewJob()
 		first, err = in.Blobs.Create(ctx, claimKey(key, turn), []byte(id))
 		if err != nil || first {
-			return id, first, explainAny(err)
+			return id, first, explain(err)
 		}
 		id, err = in.claimed(ctx, claimKey(key, turn))
 		if errors.Is(err, blob.ErrNotFound) {
@@ -48,7 +48,7 @@ func (in *Intake) Claim(ctx context.Context, key string) (id ocelli.JobID, first
 		}
 		_, err = in.Results.LoadManifest(ctx, id)
 		if !errors.Is(err, blob.ErrNotFound) {
-			return id, false, explainAny(err)
+			return id, false, explain(err)
 		}
 		if began, err := ulid.ParseStrict(string(id)); err == nil && time.Since(ulid.Time(began.Time())) < abandonedAfter {
 			return "", false, ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key is still being read: repeat it later")

@@ -66,16 +66,11 @@ func brokenOff(err error) error {
 	return ocelli.Errorf(ocelli.BadRequest, "the upload broke off before its end (%v): send it again", err)
 }
 
-// explainAny is explain for an error that may be none.
-func explainAny(err error) error {
+// explain turns an error of the stores into what the sender should know and do; nil stays nil.
+func explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	return explain(err)
-}
-
-// explain turns an error of the stores into what the sender should know and do.
-func explain(err error) error {
 	switch e := ocelli.AsError(err); {
 	case e != nil:
 		return e
