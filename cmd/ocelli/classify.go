@@ -53,7 +53,7 @@ func newClassifyCommand() *cobra.Command {
 			if o.server != "" {
 				return remote(cmd.Context(), o.server, paths, show)
 			}
-			classifier, err := openModel(o.model, max(o.top, classify.DefaultTop), newLogger(cmd.ErrOrStderr(), "warn"))
+			classifier, err := openClassifier(o.model, max(o.top, classify.DefaultTop), newLogger(cmd.ErrOrStderr(), "warn"))
 			if err != nil {
 				return err
 			}

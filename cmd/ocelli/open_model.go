@@ -23,8 +23,20 @@ import (
 type modelSettings struct{ model, card string }
 
 func (s *modelSettings) register(f *pflag.FlagSet) {
-	f.StringVar(&s.model, "model", "", "ONNX model `FILE`, or the name of a model that was pulled (default: the one in the binary)")
+	f.StringVar(&s.model, "model", "", "ONNX model `FILE`, or the name of a model that was pulled, or \"echo\", which names the main colour\n"+
+		"and runs no network, to measure everything else (default: the one in the binary)")
 	f.StringVar(&s.card, "card", "", "card `FILE` of the model (default: the JSON file beside it)")
+}
+
+// echoModel is the name of the model that is none: [classify.Echo].
+const echoModel = "echo"
+
+// openClassifier loads a model, or none. It gives each image its top best labels.
+func openClassifier(s modelSettings, top int, log *slog.Logger) (classify.Classifier, error) {
+	if s.model == echoModel {
+		return classify.Echo{}, nil
+	}
+	return openModel(s, top, log)
 }
 
 // openModel loads a model. It gives each image its top best labels.
@@ -42,6 +54,10 @@ func openModel(s modelSettings, top int, log *slog.Logger) (*onnx.Model, error) 
 
 // identify returns the identity of a model without loading it.
 func identify(s modelSettings) (*ocelli.Model, error) {
+	if s.model == echoModel {
+		identity := classify.Echo{}.Model()
+		return &identity, nil
+	}
 	o, err := modelOptions(s.model, s.card)
 	if err != nil {
 		return nil, err

@@ -106,7 +106,7 @@ func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, at 
 	group.Go(func() error { return reporter.Run(working) })
 	group.Go(func() error {
 		defer done()
-		classifier, err := openModel(s.modelSettings, classify.DefaultTop, log)
+		classifier, err := openClassifier(s.modelSettings, classify.DefaultTop, log)
 		if err != nil {
 			return err
 		}
