@@ -7,21 +7,24 @@ BIN        := bin/ocelli
 export GOFLAGS := $(GOFLAGS) -tags=nodynamic
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS     = -X github.com/ocelli/ocelli.version=$(VERSION)
-# Tests run outside of the repository's root and are told where the library is.
-GOTEST      = OCELLI_ONNXRUNTIME=$${OCELLI_ONNXRUNTIME:-$(CURDIR)/.deps/onnxruntime/libonnxruntime.so.1} $(GO) test
+# Tests run outside of the repository's root and are told where the library and the servers to test against are.
+GOTEST      = OCELLI_TEST_TOOLS=$(CURDIR)/.deps/test OCELLI_ONNXRUNTIME=$${OCELLI_ONNXRUNTIME:-$(CURDIR)/.deps/onnxruntime/libonnxruntime.so.1} $(GO) test
 LISTEN     ?= 127.0.0.1:8080
 DATA       ?= ocelli-data
 FUZZTIME   ?= 20s
 PACKAGES   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test check race fuzz e2e bench dist clean
+.PHONY: help setup testtools build run test check race fuzz e2e bench dist clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the build needs and is missing
 	@scripts/setup.sh
+
+testtools: ## install what the tests need and is missing
+	@scripts/testtools.sh
 
 build: setup ## build bin/ocelli
 	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/ocelli
@@ -29,7 +32,7 @@ build: setup ## build bin/ocelli
 run: build ## build, start everything on this machine and print the address (LISTEN, DATA)
 	@$(BIN) up --listen $(LISTEN) --data $(DATA)
 
-test: build check ## all tests: units, driver suites, stories against the real binary
+test: build check testtools ## all tests: units, driver suites, stories against the real binary
 	$(GOTEST) -shuffle=on $(PACKAGES)
 
 check: setup ## formatting, vet, staticcheck
@@ -37,13 +40,13 @@ check: setup ## formatting, vet, staticcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-race: setup ## the tests under the race detector
+race: setup testtools ## the tests under the race detector
 	$(GOTEST) -race -shuffle=on $(PACKAGES)
 
 fuzz: setup ## fuzz every target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
-e2e: build ## only the stories against the real binary
+e2e: build testtools ## only the stories against the real binary
 	$(GOTEST) -count=1 ./e2e/
 
 bench: build ## the benchmarks
