@@ -27,6 +27,7 @@ const (
 	TooManyImages Code = "too_many_images" // more images than one job may have
 	WrongMethod   Code = "wrong_method"    // the address is right and the HTTP method is not
 	NotFound      Code = "not_found"       // no such job or image
+	Forbidden     Code = "forbidden"       // known well enough, and not allowed to this caller
 	Conflict      Code = "conflict"        // another request with the same key is under way
 	Overloaded    Code = "overloaded"      // the backlog is at its limit; later it will do
 	StorageFull   Code = "storage_full"    // the disk or bucket takes no more
@@ -47,6 +48,8 @@ func (c Code) HTTPStatus() int {
 		return http.StatusBadRequest
 	case WrongMethod:
 		return http.StatusMethodNotAllowed
+	case Forbidden:
+		return http.StatusForbidden
 	case NotFound:
 		return http.StatusNotFound
 	case Cancelled, Conflict:

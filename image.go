@@ -43,8 +43,11 @@ func InputKey(job JobID, image ImageID) string { return "input/" + string(job) +
 
 // OutputKey is the blob key of the [Result] of an image, as JSON.
 func OutputKey(job JobID, image ImageID) string {
-	return "output/" + string(job) + "/" + string(image) + ".json"
+	return OutputPrefix(job) + string(image) + ".json"
 }
+
+// OutputPrefix is what the keys of all results of a job begin with.
+func OutputPrefix(job JobID) string { return "output/" + string(job) + "/" }
 
 // ManifestKey is the blob key of the [Manifest] of a job, as JSON.
 func ManifestKey(job JobID) string { return "jobs/" + string(job) + ".json" }

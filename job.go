@@ -56,6 +56,14 @@ type Job struct {
 // Finished reports whether nothing more will happen to the job.
 func (j *Job) Finished() bool { return j.State != JobRunning }
 
+// JobSummary is a job in a list.
+type JobSummary struct {
+	ID      JobID     `json:"id"`
+	Created time.Time `json:"created"`
+	Total   int       `json:"total"`
+	Ended   int       `json:"ended"` // images with a result, be it labels or an error
+}
+
 // ImageStatus is the state of one image of a job.
 type ImageStatus struct {
 	ID     ImageID    `json:"id"`

@@ -43,7 +43,7 @@ func TestKeysOfAnImageAreItsOwn(t *testing.T) {
 func TestEveryCodeHasAStatusOfItsOwnKind(t *testing.T) {
 	for code, want := range map[Code]int{
 		EmptyFile: 422, TooLarge: 413, UnsupportedType: 415, TooManyPixels: 413, CorruptImage: 422, GaveUp: 500, Cancelled: 409,
-		BadRequest: 400, NoImages: 400, TooManyImages: 413, WrongMethod: 405, NotFound: 404, Conflict: 409, Overloaded: 429, StorageFull: 507, Unavailable: 503,
+		BadRequest: 400, NoImages: 400, TooManyImages: 413, WrongMethod: 405, NotFound: 404, Forbidden: 403, Conflict: 409, Overloaded: 429, StorageFull: 507, Unavailable: 503,
 	} {
 		if got := code.HTTPStatus(); got != want || http.StatusText(got) == "" {
 			t.Errorf("%s is answered with %d, want %d", code, got, want)

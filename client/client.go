@@ -25,16 +25,30 @@ import (
 // answered is, or wraps, an [*ocelli.Error].
 type Client struct {
 	base string
+	key  string
 	http *http.Client
 }
 
+// Option changes a client from what [New] returns without it.
+type Option func(*Client)
+
+// WithKey makes the client send an API key with each request (RFC 6750); an empty key is none.
+func WithKey(key string) Option { return func(c *Client) { c.key = key } }
+
+// WithTransport makes the client send its requests by rt.
+func WithTransport(rt http.RoundTripper) Option { return func(c *Client) { c.http.Transport = rt } }
+
 // New returns a client of the server at the URL, "http://127.0.0.1:8080" for one.
-func New(server string) (*Client, error) {
+func New(server string, options ...Option) (*Client, error) {
 	u, err := url.Parse(server)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, fmt.Errorf("%q is not the address of a server: write it like http://127.0.0.1:8080", server)
 	}
-	return &Client{base: strings.TrimSuffix(u.String(), "/"), http: &http.Client{}}, nil
+	c := &Client{base: strings.TrimSuffix(u.String(), "/"), http: &http.Client{}}
+	for _, set := range options {
+		set(c)
+	}
+	return c, nil
 }
 
 // File is one image to send.
@@ -187,6 +201,9 @@ const problemBytes = 64 << 10
 
 // do returns a good answer, or the server's error.
 func (c *Client) do(req *http.Request) (*http.Response, error) {
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("the server at %s does not answer (%w): is `ocelli up` running there?", c.base, err)

@@ -72,6 +72,7 @@ func TestStories(t *testing.T) {
 			"at-most":   atMost,
 			"overtakes": overtakes,
 			"explained": explained,
+			"setjob":    setjob,
 		},
 	})
 }

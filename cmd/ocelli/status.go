@@ -10,23 +10,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ocelli/ocelli"
-	"github.com/ocelli/ocelli/client"
 )
 
-// defaultServer is where `ocelli up` listens unless it is told otherwise.
-const defaultServer = "http://" + defaultListen
-
 func newStatusCommand() *cobra.Command {
-	var server string
+	var server serverSettings
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the backlog, the workers, the rate and the model of a running service",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := client.New(server)
+			c, err := server.client()
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			s, err := c.Status(cmd.Context())
 			if err != nil {
@@ -38,7 +34,7 @@ func newStatusCommand() *cobra.Command {
 			return printStatus(cmd.OutOrStdout(), s)
 		},
 	}
-	cmd.Flags().StringVar(&server, "server", defaultServer, "`URL` of the service")
+	server.register(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }

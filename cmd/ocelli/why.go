@@ -9,13 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ocelli/ocelli/client"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/scale"
 )
 
 func newWhyCommand() *cobra.Command {
-	var server string
+	var server serverSettings
 	var since time.Duration
 	var all, asJSON bool
 	cmd := &cobra.Command{
@@ -25,9 +24,9 @@ func newWhyCommand() *cobra.Command {
 			"what one worker more or less would have meant. With --json every decision is one line that `ocelli sim` can replay.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := client.New(server)
+			c, err := server.client()
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			if since <= 0 {
 				return usageError{fmt.Errorf("--since=%s is not possible: give a duration like 1h", since)}
@@ -39,7 +38,7 @@ func newWhyCommand() *cobra.Command {
 			return printDecisions(cmd.OutOrStdout(), decisions, since, all, asJSON)
 		},
 	}
-	cmd.Flags().StringVar(&server, "server", defaultServer, "`URL` of the service")
+	server.register(cmd.Flags())
 	cmd.Flags().DurationVar(&since, "since", time.Hour, "how far to look back")
 	cmd.Flags().BoolVar(&all, "all", false, "also the decisions that changed nothing but the reason")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one decision per line, whole")

@@ -43,6 +43,7 @@ func (a *API) Register(mux *http.ServeMux) {
 		handle       http.HandlerFunc
 	}{
 		{"POST", "/v1/jobs", a.postJob},
+		{"GET", "/v1/jobs", a.getJobs},
 		{"GET", "/v1/jobs/{id}", a.getJob},
 		{"DELETE", "/v1/jobs/{id}", a.deleteJob},
 		{"GET", "/v1/jobs/{id}/events", a.getEvents},

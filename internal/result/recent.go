@@ -1,0 +1,89 @@
+package result
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/blob"
+)
+
+// Recent returns the n jobs that were accepted last, newest first. Ids begin with their time, so only the keys of a span of time are
+// listed: the last half hour at first, and a longer one where that holds too few.
+func (s *Store) Recent(ctx context.Context, n int) ([]ocelli.JobSummary, error) {
+	var newest []ocelli.JobID
+	for _, prefixes := range spans(time.Now()) {
+		newest = newest[:0]
+		for _, prefix := range prefixes {
+			for info, err := range s.Blobs.List(ctx, prefix) {
+				if err != nil {
+					return nil, err
+				}
+				id := ocelli.JobID(strings.TrimSuffix(strings.TrimPrefix(info.Key, "jobs/"), ".json"))
+				if !id.Valid() {
+					continue
+				}
+				if newest = append(newest, id); len(newest) >= 2*n {
+					newest = slices.Delete(newest, 0, len(newest)-n)
+				}
+			}
+		}
+		if len(newest) >= n {
+			break
+		}
+	}
+	newest = newest[max(0, len(newest)-n):]
+	slices.Reverse(newest)
+	jobs := make([]ocelli.JobSummary, 0, len(newest))
+	for _, id := range newest {
+		job, err := s.summary(ctx, id)
+		if errors.Is(err, blob.ErrNotFound) {
+			continue // it was deleted just now
+		}
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, job)
+	}
+	return jobs, nil
+}
+
+// spans are the prefixes of ever longer spans of time that end now, each in order of time: of 17 minutes to 35, of 9 hours to 18, of 12 days
+// to 24, and all. An id begins with ten characters of its time in milliseconds, five bits each.
+func spans(now time.Time) [][]string {
+	const timeChars = 10
+	var all [][]string
+	for _, open := range []int{4, 5, 6} {
+		span := time.Duration(1<<(5*open)) * time.Millisecond
+		var prefixes []string
+		for _, at := range []time.Time{now.Add(-span), now} {
+			var id ulid.ULID
+			if id.SetTime(ulid.Timestamp(at)) == nil {
+				prefixes = append(prefixes, "jobs/"+id.String()[:timeChars-open])
+			}
+		}
+		all = append(all, prefixes)
+	}
+	return append(all, []string{"jobs/"})
+}
+
+// summary counts what a job has, without reading its results.
+func (s *Store) summary(ctx context.Context, id ocelli.JobID) (ocelli.JobSummary, error) {
+	m, err := s.LoadManifest(ctx, id)
+	if err != nil {
+		return ocelli.JobSummary{}, err
+	}
+	job := ocelli.JobSummary{ID: id, Created: m.Created, Total: len(m.Images)}
+	for _, err := range s.Blobs.List(ctx, ocelli.OutputPrefix(id)) {
+		if err != nil {
+			return job, err
+		}
+		job.Ended++
+	}
+	return job, nil
+}
