@@ -19,6 +19,7 @@ import (
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/intake"
+	"github.com/ocelli/ocelli/internal/rekognition"
 	"github.com/ocelli/ocelli/internal/result"
 	"github.com/ocelli/ocelli/internal/telemetry"
 	"github.com/ocelli/ocelli/internal/web"
@@ -29,6 +30,9 @@ const shutdownTime = 10 * time.Second
 
 // graceTime is how long of it requests under way have to end by themselves.
 const graceTime = time.Second
+
+// jsonMemory bounds what images that come inside of JSON take up.
+const jsonMemory = 256 << 20
 
 // nodeSettings are what a web node can be told, beyond what all parts of a service share.
 type nodeSettings struct {
@@ -96,9 +100,12 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, b *back
 	}
 	a.Register(mux)
 	mux.Handle("GET /metrics", n.metrics.Handler())
-	mux.Handle("/", web.New(web.Config{
+	pages := web.New(web.Config{
 		Intake: in, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, RequestBytes: int64(s.maxRequest), Log: log,
-	}))
+	})
+	mux.Handle("/", pages)
+	memory := intake.NewMemory(jsonMemory)
+	mux.Handle("POST /{$}", rekognition.New(rekognition.Config{Intake: in, Memory: memory, Log: log}, pages))
 	// A page of another site must not make a visitor's browser send images here, or cancel jobs.
 	n.handler = api.Steady(http.NewCrossOriginProtection().Handler(mux))
 	return n, nil

@@ -20,9 +20,9 @@ const module = "github.com/ocelli/ocelli"
 var layers = [][]string{
 	{""},
 	{"models", "internal/durable", "internal/blob", "internal/queue", "internal/notify", "internal/decode", "internal/ortlib", "internal/ortlib/pack"},
-	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/natsconn", "internal/telemetry", "client"},
+	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/natsconn", "internal/telemetry", "internal/sigv4", "client"},
 	{"internal/intake", "internal/work", "internal/scale", "internal/catalog", "internal/eval"},
-	{"internal/api", "internal/web", "internal/rekognition", "internal/sim"},
+	{"internal/api", "internal/web", "internal/rekognition", "internal/oip", "internal/sim"},
 	{"cmd/ocelli", "internal/ortlib/pack"},
 }
 
@@ -44,7 +44,7 @@ var besides = map[string][]string{
 
 // suites are the exported test suites beside the seams: any test may import them, and no production code.
 var suites = []string{"internal/blob/blobtest", "internal/queue/queuetest", "internal/notify/notifytest",
-	"internal/fleet/fleettest", "internal/classify/classifytest", "internal/scale/leadtest"}
+	"internal/fleet/fleettest", "internal/classify/classifytest", "internal/scale/leadtest", "internal/work/worktest"}
 
 // pkg is one package of the tree.
 type pkg struct {
