@@ -131,6 +131,7 @@ func (w *Worker) recognise(ctx context.Context, d *queue.Delivery, task ocelli.T
 func (w *Worker) look(ctx context.Context, data []byte, res *ocelli.Result) error {
 	ctx, cancel := context.WithTimeout(ctx, w.ImageTime)
 	defer cancel()
+	defer w.guard(res.Image)()
 	began := time.Now()
 	picture, err := w.Decoder.Decode(ctx, data, w.Classifier.ShortSide())
 	res.Timings.Decode = ms(time.Since(began))
