@@ -70,6 +70,7 @@ type node struct {
 	backends *backends
 	roster   *fleet.Roster
 	tracker  *result.Tracker
+	intake   *intake.Intake
 	metrics  *telemetry.Metrics
 	handler  http.Handler
 	model    *ocelli.Model
@@ -87,25 +88,26 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, b *back
 	n.metrics = telemetry.New(func() ocelli.Status { return n.status(context.Background()) })
 	results := &result.Store{Blobs: b.blobs, Bus: b.bus}
 	n.tracker = result.NewTracker(results, "result."+ulid.Make().String(), log, n.metrics.Ended)
-	in := &intake.Intake{
+	n.intake = &intake.Intake{
 		Blobs: b.blobs, Queue: b.queue, Results: results, Tracker: n.tracker,
-		Limits: intake.Limits{ImageBytes: int64(shared.maxImage), JobImages: s.maxJobImages, Backlog: s.maxBacklog},
+		Limits: intake.Limits{RequestBytes: int64(s.maxRequest), ImageBytes: int64(shared.maxImage), JobImages: s.maxJobImages, Backlog: s.maxBacklog},
 		Store:  store,
 		Sent:   n.sent,
+		Log:    log,
 	}
 	mux := http.NewServeMux()
 	a := &api.API{
-		Intake: in, Tracker: n.tracker, Results: results, Blobs: b.blobs,
-		Status: n.status, Ready: api.Readiness(n.checkQueue), RequestBytes: int64(s.maxRequest), Decisions: b.journal.Since, Log: log,
+		Intake: n.intake, Tracker: n.tracker, Results: results, Blobs: b.blobs,
+		Status: n.status, Ready: api.Readiness(n.checkQueue), Decisions: b.journal.Since, Log: log,
 	}
 	a.Register(mux)
 	mux.Handle("GET /metrics", n.metrics.Handler())
 	pages := web.New(web.Config{
-		Intake: in, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, RequestBytes: int64(s.maxRequest), Log: log,
+		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log,
 	})
 	mux.Handle("/", pages)
 	memory := intake.NewMemory(jsonMemory)
-	mux.Handle("POST /{$}", rekognition.New(rekognition.Config{Intake: in, Memory: memory, Log: log}, pages))
+	mux.Handle("POST /{$}", rekognition.New(rekognition.Config{Intake: n.intake, Memory: memory, Log: log}, pages))
 	// A page of another site must not make a visitor's browser send images here, or cancel jobs.
 	n.handler = api.Steady(http.NewCrossOriginProtection().Handler(mux))
 	return n, nil
@@ -166,6 +168,7 @@ func (n *node) run(ctx context.Context, listener net.Listener) error {
 	var answers sync.WaitGroup
 	listening, deaf := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return n.tracker.Run(listening) })
+	group.Go(func() error { return n.intake.Run(ctx) })
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			answers.Add(1)

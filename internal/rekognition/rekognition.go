@@ -73,17 +73,17 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// The id of the request is that of the job, so that whoever has one finds the other.
-	id := intake.NewJob()
-	w.Header().Set("X-Amzn-Requestid", string(id))
-	answer, err := s.answer(r, target, id)
+	job := intake.NewJob()
+	w.Header().Set("X-Amzn-Requestid", string(job.ID))
+	answer, err := s.answer(r, target, job)
 	if err != nil {
-		s.fail(w, r, id, err)
+		s.fail(w, r, job.ID, err)
 		return
 	}
 	write(w, http.StatusOK, answer)
 }
 
-func (s *service) answer(r *http.Request, target string, id ocelli.JobID) (any, error) {
+func (s *service) answer(r *http.Request, target string, job ocelli.Manifest) (any, error) {
 	body, release, err := s.Memory.Read(r, mostBody)
 	defer release()
 	if e := ocelli.AsError(err); e != nil && e.Code == ocelli.TooLarge {
@@ -105,12 +105,12 @@ func (s *service) answer(r *http.Request, target string, id ocelli.JobID) (any, 
 	if err != nil {
 		return nil, err
 	}
-	return s.detectLabels(r.Context(), id, req)
+	return s.detectLabels(r.Context(), job, req)
 }
 
 // detectLabels sends the image the way of all others, and answers with what became of it.
-func (s *service) detectLabels(ctx context.Context, id ocelli.JobID, req *request) (*response, error) {
-	results, err := s.Intake.Recognise(ctx, id, s.upload(ctx, req.Image), answerTime)
+func (s *service) detectLabels(ctx context.Context, job ocelli.Manifest, req *request) (*response, error) {
+	results, err := s.Intake.Recognise(ctx, job, s.upload(ctx, req.Image), answerTime)
 	if err != nil {
 		return nil, err
 	}

@@ -16,12 +16,11 @@ import (
 
 // Config is what the pages stand on. All of it is needed.
 type Config struct {
-	Intake       *intake.Intake
-	Tracker      *result.Tracker
-	Blobs        blob.Store
-	Status       func(context.Context) ocelli.Status
-	RequestBytes int64 // of one request
-	Log          *slog.Logger
+	Intake  *intake.Intake
+	Tracker *result.Tracker
+	Blobs   blob.Store
+	Status  func(context.Context) ocelli.Status
+	Log     *slog.Logger
 }
 
 // web serves the pages. Its methods may be called from any number of goroutines.
