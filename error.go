@@ -33,7 +33,11 @@ const (
 	TooManyImages Code = "too_many_images" // more images than one job may have
 	WrongMethod   Code = "wrong_method"    // the address is right and the HTTP method is not
 	NotFound      Code = "not_found"       // no such job or image
+	Unauthorized  Code = "unauthorized"    // no key, or none that is valid
 	Forbidden     Code = "forbidden"       // known well enough, and not allowed to this caller
+	WrongHost     Code = "wrong_host"      // asked for under a name that is not this server's
+	RateLimited   Code = "rate_limited"    // the key makes more requests than it may
+	QuotaUsed     Code = "quota_used"      // the key has sent as many images today as it may
 	Conflict      Code = "conflict"        // another request with the same key is under way
 	KeyReused     Code = "key_reused"      // the key belongs to a request with another content
 	Overloaded    Code = "overloaded"      // the backlog is at its limit; later it will do
@@ -57,8 +61,12 @@ func (c Code) HTTPStatus() int {
 		return http.StatusForbidden
 	case WrongMethod:
 		return http.StatusMethodNotAllowed
+	case Unauthorized:
+		return http.StatusUnauthorized
 	case Forbidden:
 		return http.StatusForbidden
+	case WrongHost:
+		return http.StatusMisdirectedRequest
 	case NotFound:
 		return http.StatusNotFound
 	case Cancelled, Conflict:
@@ -67,7 +75,7 @@ func (c Code) HTTPStatus() int {
 		return http.StatusBadGateway
 	case DeadlineExceeded:
 		return http.StatusGatewayTimeout
-	case Overloaded:
+	case Overloaded, RateLimited, QuotaUsed:
 		return http.StatusTooManyRequests
 	case StorageFull:
 		return http.StatusInsufficientStorage

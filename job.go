@@ -27,6 +27,7 @@ const (
 // the job has been kept, and never changes after that.
 type Manifest struct {
 	ID      JobID     `json:"id"`
+	Owner   string    `json:"owner,omitempty"` // who sent it; "" where nobody was asked
 	Created time.Time `json:"created"`
 	Images  []Image   `json:"images"` // in order of upload
 

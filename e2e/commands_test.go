@@ -182,6 +182,9 @@ func request(ts *testscript.TestScript, _ bool, args []string) {
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	if key := ts.Getenv("OCELLI_KEY"); key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)
 	defer resp.Body.Close()

@@ -77,6 +77,8 @@ func TestStories(t *testing.T) {
 			"planted":   planted,
 			"plant":     plant,
 			"confined":  confined,
+			"key":       newKey,
+			"await":     await,
 		},
 	})
 }

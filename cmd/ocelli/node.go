@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/api"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/fleet"
@@ -40,6 +41,7 @@ type nodeSettings struct {
 	maxRequest   size
 	maxJobImages int
 	maxBacklog   int64
+	door         doorSettings
 }
 
 func (s *nodeSettings) register(f *pflag.FlagSet) {
@@ -48,10 +50,11 @@ func (s *nodeSettings) register(f *pflag.FlagSet) {
 	f.Var(&s.maxRequest, "max-request", "bytes of one request")
 	f.IntVar(&s.maxJobImages, "max-job-images", 10_000, "images of one job")
 	f.Int64Var(&s.maxBacklog, "max-backlog", 1_000_000, "images that may wait; then new jobs are refused for a while")
+	s.door.register(f)
 }
 
 func (s *nodeSettings) problems() []error {
-	var errs []error
+	errs := s.door.problems()
 	if s.maxJobImages < 1 || s.maxJobImages > 1_000_000 {
 		errs = append(errs, fmt.Errorf("--max-job-images=%d is not possible: give 1 to 1000000", s.maxJobImages))
 	}
@@ -73,21 +76,27 @@ type node struct {
 	intake   *intake.Intake
 	metrics  *telemetry.Metrics
 	handler  http.Handler
+	door     *door
 	model    *ocelli.Model
 
 	keeper *controller // nil where workers are kept elsewhere
 }
 
-// newNode returns a web node.
-func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, b *backends, roster *fleet.Roster, model *ocelli.Model, log *slog.Logger) (*node, error) {
+// newNode returns a web node. The keys of callers are in folder unless the settings say otherwise; at is where it will be reached.
+func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.Addr, folder string, b *backends, roster *fleet.Roster, model *ocelli.Model, log *slog.Logger) (*node, error) {
 	store, err := blob.Identity(ctx, b.blobs)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{log: log, backends: b, roster: roster, model: model}
+	name := ulid.Make().String()
+	d, err := s.door.open(at, folder, b.blobs, name, log)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{log: log, backends: b, roster: roster, model: model, door: d}
 	n.metrics = telemetry.New(func() ocelli.Status { return n.status(context.Background()) })
 	results := &result.Store{Blobs: b.blobs, Bus: b.bus}
-	n.tracker = result.NewTracker(results, "result."+ulid.Make().String(), log, n.metrics.Ended)
+	n.tracker = result.NewTracker(results, "result."+name, log, n.metrics.Ended)
 	n.intake = &intake.Intake{
 		Blobs: b.blobs, Queue: b.queue, Results: results, Tracker: n.tracker,
 		Limits: intake.Limits{RequestBytes: int64(s.maxRequest), ImageBytes: int64(shared.maxImage), JobImages: s.maxJobImages, Backlog: s.maxBacklog},
@@ -103,13 +112,22 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, b *back
 	a.Register(mux)
 	mux.Handle("GET /metrics", n.metrics.Handler())
 	pages := web.New(web.Config{
-		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log,
+		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log, Guard: d.guard,
 	})
 	mux.Handle("/", pages)
 	memory := intake.NewMemory(jsonMemory)
-	mux.Handle("POST /{$}", rekognition.New(rekognition.Config{Intake: n.intake, Memory: memory, Log: log}, pages))
-	// A page of another site must not make a visitor's browser send images here, or cancel jobs.
-	n.handler = api.Steady(http.NewCrossOriginProtection().Handler(mux))
+	signed := rekognition.Config{Intake: n.intake, Memory: memory, Log: log}
+	if d.guard != nil {
+		signed.Secrets, signed.Admit = d.guard.SigningSecret, d.guard.Admit
+	}
+	mux.Handle("POST /{$}", rekognition.New(signed, pages))
+	n.handler = api.Steady(d.before(mux, func(w http.ResponseWriter, r *http.Request, err error) {
+		if access.WantsPage(r) {
+			pages.Refuse(w, r, err)
+			return
+		}
+		a.Fail(w, r, err)
+	}))
 	return n, nil
 }
 
@@ -169,6 +187,7 @@ func (n *node) run(ctx context.Context, listener net.Listener) error {
 	listening, deaf := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return n.tracker.Run(listening) })
 	group.Go(func() error { return n.intake.Run(ctx) })
+	group.Go(func() error { return n.door.run(listening) })
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			answers.Add(1)

@@ -21,7 +21,10 @@ type Problem struct {
 // retryAfter is how many seconds a client that was refused should wait: until a hundredth of the full backlog is done, as far as
 // that can be told, and 5 s otherwise.
 func (a *API) retryAfter(code ocelli.Code) string {
-	wait := 5 * time.Second
+	wait, limited := limitWait(code, time.Now())
+	if !limited {
+		wait = 5 * time.Second
+	}
 	if f := a.Tracker.Forecaster; f != nil && code == ocelli.Overloaded {
 		if eta, _, known := f.Forecast(max(1, a.Intake.Limits.Backlog/100)); known {
 			wait = min(max(eta, time.Second), time.Hour)

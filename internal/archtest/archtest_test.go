@@ -20,6 +20,7 @@ const module = "github.com/ocelli/ocelli"
 var layers = [][]string{
 	{""},
 	{"models", "internal/durable", "internal/blob", "internal/queue", "internal/notify", "internal/decode", "internal/ortlib", "internal/ortlib/pack", "internal/sandbox"},
+	{"internal/access"},
 	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/natsconn", "internal/awsconn", "internal/telemetry", "internal/sigv4", "client"},
 	{"internal/intake", "internal/ingest", "internal/work", "internal/scale", "internal/catalog", "internal/eval",
 		"internal/load", "internal/bulk"},

@@ -13,6 +13,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 )
 
@@ -55,11 +56,11 @@ func (in *Intake) claim(ctx context.Context, key string, job ocelli.JobID) (hold
 	}
 	// A claim is never replaced. The key of one that was abandoned passes to the next turn, which again one wins.
 	for turn := 0; ; turn++ {
-		first, err := in.Blobs.Create(ctx, claimKey(key, turn), []byte(job))
+		first, err := in.Blobs.Create(ctx, claimKey(ctx, key, turn), []byte(job))
 		if err != nil || first {
 			return nil, explain(err)
 		}
-		id, err := in.claimed(ctx, claimKey(key, turn))
+		id, err := in.claimed(ctx, claimKey(ctx, key, turn))
 		if errors.Is(err, blob.ErrNotFound) {
 			return nil, ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key was just refused: repeat it")
 		}
@@ -80,12 +81,12 @@ func (in *Intake) claim(ctx context.Context, key string, job ocelli.JobID) (hold
 func (in *Intake) unclaim(ctx context.Context, key string, id ocelli.JobID) {
 	ctx = context.WithoutCancel(ctx)
 	for turn := 0; ; turn++ {
-		holder, err := in.claimed(ctx, claimKey(key, turn))
+		holder, err := in.claimed(ctx, claimKey(ctx, key, turn))
 		if err != nil {
 			return // a claim that stays is free again after abandonedAfter
 		}
 		if holder == id {
-			_ = in.Blobs.Delete(ctx, claimKey(key, turn))
+			_ = in.Blobs.Delete(ctx, claimKey(ctx, key, turn))
 			return
 		}
 	}
@@ -109,8 +110,12 @@ func (in *Intake) claimed(ctx context.Context, claim string) (ocelli.JobID, erro
 	return id, nil
 }
 
-// claimKey is the blob key of a claim. Keys of people can hold anything, so it is a hash.
-func claimKey(key string, turn int) string {
+// claimKey is the blob key of a claim. Keys of people can hold anything, so it is a hash; and what one owner claims is not
+// another's.
+func claimKey(ctx context.Context, key string, turn int) string {
+	if owner := access.Owner(ctx); owner != "" {
+		key = owner + "\x00" + key
+	}
 	sum := sha256.Sum256([]byte(key))
 	return fmt.Sprintf("claims/%s.%d", hex.EncodeToString(sum[:]), turn)
 }

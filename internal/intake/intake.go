@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/decode"
 	"github.com/ocelli/ocelli/internal/queue"
@@ -95,8 +96,10 @@ func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 	if err := in.admit(ctx); err != nil {
 		return ocelli.Manifest{}, err
 	}
+	job.Owner = access.Owner(ctx)
 	in.Tracker.Begin(job)
-	m, err := in.accept(ctx, job, uploads)
+	var counted int64
+	m, err := in.accept(ctx, job, counting(ctx, uploads, &counted))
 	if err == nil && len(m.Images) == 0 {
 		err = ocelli.Errorf(ocelli.NoImages, "the request holds no file: choose at least one image")
 	}
@@ -106,6 +109,7 @@ func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 	}
 	if err != nil {
 		in.takeBack(context.WithoutCancel(ctx), job.ID)
+		_ = access.Spend(ctx, -counted) // giving back does not fail
 		return ocelli.Manifest{}, explain(err)
 	}
 	return m, nil

@@ -30,6 +30,7 @@ var (
 	missingToken        = kind{"MissingAuthenticationTokenException", http.StatusBadRequest}
 	incompleteSignature = kind{"IncompleteSignatureException", http.StatusBadRequest}
 	unrecognizedClient  = kind{"UnrecognizedClientException", http.StatusBadRequest}
+	accessDenied        = kind{"AccessDeniedException", http.StatusBadRequest}
 	invalidSignature    = kind{"InvalidSignatureException", http.StatusBadRequest}
 )
 
@@ -79,7 +80,11 @@ func kindOf(c ocelli.Code) kind {
 		return imageTooLarge
 	case ocelli.BadRequest, ocelli.NoImages, ocelli.Cancelled:
 		return invalidParameter
-	case ocelli.Overloaded:
+	case ocelli.Unauthorized:
+		return unrecognizedClient
+	case ocelli.Forbidden:
+		return accessDenied
+	case ocelli.Overloaded, ocelli.RateLimited, ocelli.QuotaUsed:
 		return throughputExceeded
 	case ocelli.Unavailable:
 		return throttling

@@ -47,7 +47,10 @@ type Config struct {
 	Objects func(ctx context.Context, bucket, key string) (io.ReadCloser, error)
 	// Secrets returns the secret of an access key. nil where requests need not be signed; then signatures are not looked at.
 	Secrets func(accessKeyID string) (secret string, known bool)
-	Log     *slog.Logger
+	// Admit returns the context of a request that the access key has signed, or an [ocelli.Error]. nil where all
+	// keys may.
+	Admit func(ctx context.Context, accessKeyID string) (context.Context, error)
+	Log   *slog.Logger
 }
 
 // service answers requests. Its methods may be called from any number of goroutines.
@@ -84,6 +87,12 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) answer(r *http.Request, target string, job ocelli.Manifest) (any, error) {
+	ctx := r.Context()
+	if s.verifier != nil {
+		if err := s.verifier.Known(r); err != nil {
+			return nil, err // strangers get no memory
+		}
+	}
 	body, release, err := s.Memory.Read(r, mostBody)
 	defer release()
 	if e := ocelli.AsError(err); e != nil && e.Code == ocelli.TooLarge {
@@ -93,7 +102,11 @@ func (s *service) answer(r *http.Request, target string, job ocelli.Manifest) (a
 		return nil, err
 	}
 	if s.verifier != nil {
-		if _, err := s.verifier.Verify(r, sha256.Sum256(body)); err != nil {
+		key, err := s.verifier.Verify(r, sha256.Sum256(body))
+		if err == nil && s.Admit != nil {
+			ctx, err = s.Admit(ctx, key)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -105,7 +118,7 @@ func (s *service) answer(r *http.Request, target string, job ocelli.Manifest) (a
 	if err != nil {
 		return nil, err
 	}
-	return s.detectLabels(r.Context(), job, req)
+	return s.detectLabels(ctx, job, req)
 }
 
 // detectLabels sends the image the way of all others, and answers with what became of it.

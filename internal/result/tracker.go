@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 )
 
@@ -302,9 +303,22 @@ func notFound(id ocelli.JobID) error {
 	return ocelli.Errorf(ocelli.NotFound, "there is no job %.40q: it was never accepted, or it was deleted", string(id))
 }
 
-// load makes sure that the job is known and its results are read, from the store where they must be. Of many calls for
-// one job one reads, and the others wait for it.
+// load makes sure that the job is known and its results are read. For whoever may not see the job there is none: every way to it
+// leads through here.
 func (t *Tracker) load(ctx context.Context, id ocelli.JobID) error {
+	if err := t.fetch(ctx, id); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if job := t.jobs[id]; job == nil || !access.MaySee(ctx, job.manifest.Owner) {
+		return notFound(id)
+	}
+	return nil
+}
+
+// fetch reads a job from the store unless it is known. Of many calls for one job one reads, and the others wait for it.
+func (t *Tracker) fetch(ctx context.Context, id ocelli.JobID) error {
 	if !id.Valid() {
 		return notFound(id)
 	}

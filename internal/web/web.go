@@ -9,18 +9,20 @@ import (
 	"strconv"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/result"
 )
 
-// Config is what the pages stand on. All of it is needed.
+// Config is what the pages stand on. All of it is needed, save what says otherwise.
 type Config struct {
 	Intake  *intake.Intake
 	Tracker *result.Tracker
 	Blobs   blob.Store
 	Status  func(context.Context) ocelli.Status
 	Log     *slog.Logger
+	Guard   *access.Guard // nil where nobody has to sign in
 }
 
 // web serves the pages. Its methods may be called from any number of goroutines.
@@ -37,10 +39,11 @@ type web struct {
 //	GET  /jobs/{id}              the pictures of a job and what they show
 //	GET  /jobs/{id}/sorted.zip   the same pictures in a folder for each label
 //	GET  /fleet, /model          who works, and with which network
+//	GET  /sign-in, POST /sign-in, POST /sign-out   where API keys are needed
 //	GET  /assets/…               style sheet, scripts and drawings
 //
 // Browsers that send a form from another site are refused; programs, which name no origin, are not.
-func New(c Config) http.Handler {
+func New(c Config) Site {
 	a := loadAssets()
 	s := &web{Config: c, assets: a, pages: loadPages(a)}
 	mux := http.NewServeMux()
@@ -51,9 +54,12 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET /model", s.model)
 	mux.Handle("GET /assets/{version}/{file}", a)
 	mux.HandleFunc("GET /favicon.ico", a.favicon)
+	mux.HandleFunc("GET /sign-in", s.signInPage)
+	mux.HandleFunc("POST /sign-in", s.signIn)
+	mux.HandleFunc("POST /sign-out", s.signOut)
 	mux.HandleFunc("POST /", s.submit)
 	mux.HandleFunc("/", s.missing)
-	return http.NewCrossOriginProtection().Handler(mux)
+	return Site{http.NewCrossOriginProtection().Handler(mux), s}
 }
 
 func (s *web) home(w http.ResponseWriter, r *http.Request) {
