@@ -20,7 +20,6 @@ import (
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/intake"
-	"github.com/ocelli/ocelli/internal/rekognition"
 	"github.com/ocelli/ocelli/internal/result"
 	"github.com/ocelli/ocelli/internal/telemetry"
 	"github.com/ocelli/ocelli/internal/web"
@@ -31,9 +30,6 @@ const shutdownTime = 10 * time.Second
 
 // graceTime is how long of it requests under way have to end by themselves.
 const graceTime = time.Second
-
-// jsonMemory bounds what images that come inside of JSON take up.
-const jsonMemory = 256 << 20
 
 // nodeSettings are what a web node can be told, beyond what all parts of a service share.
 type nodeSettings struct {
@@ -115,12 +111,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log, Guard: d.guard,
 	})
 	mux.Handle("/", pages)
-	memory := intake.NewMemory(jsonMemory)
-	signed := rekognition.Config{Intake: n.intake, Memory: memory, Log: log}
-	if d.guard != nil {
-		signed.Secrets, signed.Admit = d.guard.SigningSecret, d.guard.Admit
-	}
-	mux.Handle("POST /{$}", rekognition.New(signed, pages))
+	n.mountProtocols(mux, pages, a.Ready, s, d.guard)
 	n.handler = api.Steady(d.before(mux, func(w http.ResponseWriter, r *http.Request, err error) {
 		if access.WantsPage(r) {
 			pages.Refuse(w, r, err)

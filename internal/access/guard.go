@@ -111,7 +111,7 @@ func (g *Guard) admit(ctx context.Context, key *Key, scope Scope, now time.Time)
 func open(r *http.Request) bool {
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch path := r.URL.Path; {
-	case path == "/healthz", path == "/readyz", path == "/favicon.ico", strings.HasPrefix(path, "/assets/"):
+	case path == "/healthz", path == "/readyz", path == "/v2/health/live", path == "/v2/health/ready", path == "/favicon.ico", strings.HasPrefix(path, "/assets/"):
 		return get
 	case path == "/sign-in", path == "/sign-out":
 		return get || r.Method == http.MethodPost
