@@ -10,7 +10,7 @@ LDFLAGS     = -X github.com/ocelli/ocelli.version=$(VERSION)
 # Tests run outside of the repository's root and are told where the library and the servers to test against are.
 GOTEST      = OCELLI_TEST_TOOLS=$(CURDIR)/.deps/test OCELLI_ONNXRUNTIME=$${OCELLI_ONNXRUNTIME:-$(CURDIR)/.deps/onnxruntime/libonnxruntime.so.1} $(GO) test
 # What is tested against servers that speak the protocols of AWS.
-AWSPACKAGES = ./internal/awsconn/... ./internal/awstest/... ./internal/blob/s3blob/...
+AWSPACKAGES = ./internal/awsconn/... ./internal/awstest/... ./internal/blob/s3blob/... ./internal/queue/sqsqueue/... ./internal/notify/sqsnotify/... ./internal/scale/sqslead/...
 LISTEN     ?= 127.0.0.1:8080
 DATA       ?= ocelli-data
 FUZZTIME   ?= 20s

@@ -53,11 +53,13 @@ func short(err error) string {
 // Code is the service's own name of the error, like NoSuchBucket, or "".
 func Code(err error) string {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		// Codes of the query protocol come behind a name space.
-		return api.ErrorCode()[strings.LastIndexAny(api.ErrorCode(), ".#")+1:]
+		return Bare(api.ErrorCode())
 	}
 	return ""
 }
+
+// Bare is a code without the name space that some protocols put before it: NonExistentQueue of AWS.SimpleQueueService.NonExistentQueue.
+func Bare(code string) string { return code[strings.LastIndexAny(code, ".#")+1:] }
 
 // Status is the HTTP status of the answer that the error was made of, or 0.
 func Status(err error) int {
