@@ -205,7 +205,7 @@ func (j *journal) begin(old *log) error {
 		if !isClosed(info) && (old == nil || old.name != name) {
 			return nil // another was faster
 		}
-		if err := j.root.Chmod(name, closedMode); err != nil {
+		if err := j.closeLog(name); err != nil {
 			return err
 		}
 		return j.create(number(name) + 1)
@@ -218,6 +218,16 @@ func (j *journal) begin(old *log) error {
 
 // closedMode is the mode of a log to which nothing is added any more.
 const closedMode = 0o400
+
+// closeLog lets everybody know that nothing is added to a log any more. It need not survive the loss of power.
+func (j *journal) closeLog(name string) error {
+	f, err := j.root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Chmod(closedMode)
+}
 
 func isClosed(info fs.FileInfo) bool { return info.Mode().Perm() == closedMode }
 

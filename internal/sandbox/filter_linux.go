@@ -22,7 +22,7 @@ var calls = []string{
 	// files
 	"close", "copy_file_range", "dup", "dup3", "faccessat", "faccessat2", "fallocate", "fchmod", "fcntl", "fdatasync", "flock", "fstat", "fstatfs",
 	"fsync", "ftruncate", "getcwd", "getdents64", "linkat", "lseek", "mkdirat", "newfstatat", "openat", "openat2", "pread64", "preadv", "pwrite64",
-	"pwritev", "read", "readlinkat", "readv", "renameat", "renameat2", "sendfile", "splice", "statx", "statfs", "sync_file_range", "unlinkat",
+	"pwritev", "read", "readlinkat", "readv", "renameat", "renameat2", "sendfile", "splice", "statx", "statfs", "sync_file_range", "syncfs", "unlinkat",
 	"utimensat", "write", "writev",
 	// waiting
 	"epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd2", "pipe2", "poll", "ppoll", "pselect6", "select",
