@@ -39,6 +39,7 @@ var drivers = map[string]string{
 	"internal/queue/natsqueue":   "internal/queue",
 	"internal/notify/natsnotify": "internal/notify",
 	"internal/fleet/procfleet":   "internal/fleet",
+	"internal/fleet/ec2fleet":    "internal/fleet",
 	"internal/classify/onnx":     "internal/classify",
 	"internal/scale/natslead":    "internal/scale",
 }
@@ -50,11 +51,12 @@ var besides = map[string][]string{
 	"internal/queue/sqsqueue":   {"internal/awsconn"},
 	"internal/notify/sqsnotify": {"internal/awsconn"},
 	"internal/scale/sqslead":    {"internal/awsconn"},
+	"internal/fleet/ec2fleet":   {"internal/awsconn"},
 }
 
 // suites are the exported test suites beside the seams: any test may import them, and no production code.
 var suites = []string{"internal/blob/blobtest", "internal/queue/queuetest", "internal/notify/notifytest",
-	"internal/fleet/fleettest", "internal/classify/classifytest", "internal/scale/leadtest", "internal/work/worktest", "internal/awstest"}
+	"internal/fleet/fleettest", "internal/fleet/ec2fleet/ec2test", "internal/classify/classifytest", "internal/scale/leadtest", "internal/work/worktest", "internal/awstest"}
 
 // pkg is one package of the tree.
 type pkg struct {
