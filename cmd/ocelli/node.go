@@ -105,13 +105,13 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 		Intake: n.intake, Tracker: n.tracker, Results: results, Blobs: b.blobs,
 		Status: n.status, Ready: api.Readiness(n.checkQueue), Decisions: b.journal.Since, Log: log,
 	}
-	a.Register(mux)
-	mux.Handle("GET /metrics", n.metrics.Handler())
+	memory := intake.NewMemory(jsonMemory)
+	n.mountPrograms(mux, a, memory, s)
 	pages := web.New(web.Config{
 		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log, Guard: d.guard,
 	})
 	mux.Handle("/", pages)
-	n.mountProtocols(mux, pages, a.Ready, s, d.guard)
+	n.mountRekognition(mux, pages, memory, d.guard)
 	n.handler = api.Steady(d.before(mux, func(w http.ResponseWriter, r *http.Request, err error) {
 		if access.WantsPage(r) {
 			pages.Refuse(w, r, err)

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/ocelli/ocelli"
@@ -34,50 +33,6 @@ type API struct {
 	// Decisions returns the newest scaling decisions since a time; nil where this node keeps no workers.
 	Decisions func(since time.Time, most int) ([]scale.Decision, error)
 	Log       *slog.Logger
-}
-
-// Register adds the API's addresses to mux.
-func (a *API) Register(mux *http.ServeMux) {
-	routes := []struct {
-		method, path string
-		handle       http.HandlerFunc
-	}{
-		{"POST", "/v1/jobs", a.postJob},
-		{"GET", "/v1/jobs", a.getJobs},
-		{"GET", "/v1/jobs/{id}", a.getJob},
-		{"DELETE", "/v1/jobs/{id}", a.deleteJob},
-		{"GET", "/v1/jobs/{id}/events", a.getEvents},
-		{"GET", "/v1/jobs/{id}/results.csv", a.getCSV},
-		{"POST", "/v1/classify", a.postClassify},
-		{"GET", "/v1/images/{id}", a.getImage},
-		{"GET", "/v1/images/{id}/content", a.getContent},
-		{"GET", "/v1/scaling/decisions", a.getDecisions},
-		{"GET", "/v1/status", a.getStatus},
-	}
-	allowed := map[string][]string{}
-	for _, r := range routes {
-		mux.HandleFunc(r.method+" "+r.path, r.handle)
-		allowed[r.path] = append(allowed[r.path], r.method)
-	}
-	for path, methods := range allowed {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Allow", strings.Join(methods, ", "))
-			a.fail(w, r, ocelli.Errorf(ocelli.WrongMethod, "%s takes %s, and not %s", r.URL.Path, strings.Join(methods, " or "), r.Method))
-		})
-	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := a.Ready(r.Context()); err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		answer(w, http.StatusOK, map[string]string{"status": "ready"})
-	})
-	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		a.fail(w, r, ocelli.Errorf(ocelli.NotFound, "there is nothing at %s %.100s", r.Method, r.URL.Path))
-	})
 }
 
 func (a *API) getStatus(w http.ResponseWriter, r *http.Request) {

@@ -35,7 +35,7 @@ func (a *API) getJobs(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"jobs": jobs})
+	answer(w, http.StatusOK, jobList{jobs})
 }
 
 // AtThisMachine reports whether a request comes from a program on the machine of the service, as far as that can be told: from a loopback

@@ -58,7 +58,7 @@ type tensor struct {
 
 // infer recognises a batch of images. A request fails where one of its images does, unless it asks for the output "error": then such an
 // image has that, and no labels ("", 0 and -1).
-func (s *service) infer(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 	name, version, err := s.find(r)
 	if err != nil {
 		return err

@@ -22,8 +22,8 @@ const Alias = "default"
 // platform is the framework and the format of models, as Triton names them.
 const platform = "onnxruntime_onnx"
 
-// Config is what the service stands on. All of it is needed.
-type Config struct {
+// Service answers requests. Its fields are set before [Service.Routes]; all of them are needed.
+type Service struct {
 	Intake       *intake.Intake
 	Memory       *intake.Memory
 	Model        func() *ocelli.Model // nil while it is not known; its SHA256 may be empty
@@ -32,59 +32,40 @@ type Config struct {
 	Log          *slog.Logger
 }
 
-// service answers requests. Its methods may be called from any number of goroutines.
-type service struct{ Config }
-
-// New returns a handler of all addresses under /v2.
-func New(c Config) http.Handler {
-	s := &service{c}
-	mux := http.NewServeMux()
-	handle := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
-				s.fail(w, r, err)
-			}
-		})
-	}
-	handle("GET /v2", s.server)
-	handle("GET /v2/{$}", s.server)
-	handle("GET /v2/health/live", s.live)
-	handle("GET /v2/health/ready", s.ready)
-	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
-		handle("GET "+model, s.model)
-		handle("GET "+model+"/ready", s.modelReady)
-		handle("POST "+model+"/infer", s.infer)
-	}
-	handle("GET /v2/repository/index", s.index)
-	handle("POST /v2/repository/index", s.index)
-	handle("/", func(_ http.ResponseWriter, r *http.Request) error {
-		return ocelli.Errorf(ocelli.NotFound, "there is nothing at %s %.100s", r.Method, r.URL.Path)
-	})
-	return mux
+// Missing answers requests to addresses under /v2 that there are not.
+func (s *Service) Missing(w http.ResponseWriter, r *http.Request) {
+	s.fail(w, r, ocelli.Errorf(ocelli.NotFound, "there is nothing at %s %.100s", r.Method, r.URL.Path))
 }
 
+// serverMetadata is $metadata_server_response.
 type serverMetadata struct {
 	Name       string   `json:"name"`
 	Version    string   `json:"version"`
 	Extensions []string `json:"extensions"`
 }
 
-func (s *service) server(w http.ResponseWriter, _ *http.Request) error {
+func (s *Service) server(w http.ResponseWriter, _ *http.Request) error {
 	answer(w, http.StatusOK, serverMetadata{Name: "ocelli", Version: ocelli.Version(), Extensions: []string{"binary_tensor_data", "classification"}})
 	return nil
 }
 
-type health struct {
-	Live  bool `json:"live"`
-	Ready bool `json:"ready"`
+// alive is $live_server_response.
+type alive struct {
+	Live bool `json:"live"`
 }
 
-func (s *service) live(w http.ResponseWriter, _ *http.Request) error {
-	answer(w, http.StatusOK, map[string]bool{"live": true})
+// health is $ready_server_response.
+type health struct {
+	Live  bool `json:"live"`
+	Ready bool `json:"ready"` // whether images can be taken
+}
+
+func (s *Service) live(w http.ResponseWriter, _ *http.Request) error {
+	answer(w, http.StatusOK, alive{true})
 	return nil
 }
 
-func (s *service) ready(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) ready(w http.ResponseWriter, r *http.Request) error {
 	if s.Ready(r.Context()) != nil {
 		answer(w, http.StatusServiceUnavailable, health{Live: true})
 		return nil
@@ -94,7 +75,7 @@ func (s *service) ready(w http.ResponseWriter, r *http.Request) error {
 }
 
 // find returns the model that a request names, and an error where there is no such model or version.
-func (s *service) find(r *http.Request) (name, version string, err error) {
+func (s *Service) find(r *http.Request) (name, version string, err error) {
 	m := s.Model()
 	name = r.PathValue("model")
 	if name != Alias && (m == nil || name != m.Name) {
@@ -116,6 +97,7 @@ func (s *service) find(r *http.Request) (name, version string, err error) {
 // versionOf is the beginning of the digest of the model's file.
 func versionOf(m *ocelli.Model) string { return m.SHA256[:min(12, len(m.SHA256))] }
 
+// modelMetadata is $metadata_model_response.
 type modelMetadata struct {
 	Name     string   `json:"name"`
 	Versions []string `json:"versions,omitempty"`
@@ -124,13 +106,14 @@ type modelMetadata struct {
 	Outputs  []shape  `json:"outputs"`
 }
 
+// shape is $metadata_tensor.
 type shape struct {
 	Name     string `json:"name"`
 	Datatype string `json:"datatype"`
 	Shape    []int  `json:"shape"`
 }
 
-func (s *service) model(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) model(w http.ResponseWriter, r *http.Request) error {
 	name, version, err := s.find(r)
 	if err != nil {
 		return err
@@ -146,7 +129,13 @@ func (s *service) model(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *service) modelReady(w http.ResponseWriter, r *http.Request) error {
+// modelHealth is $ready_model_response.
+type modelHealth struct {
+	Name  string `json:"name"`
+	Ready bool   `json:"ready"`
+}
+
+func (s *Service) modelReady(w http.ResponseWriter, r *http.Request) error {
 	name, _, err := s.find(r)
 	if err != nil {
 		return err
@@ -155,10 +144,11 @@ func (s *service) modelReady(w http.ResponseWriter, r *http.Request) error {
 	if s.Ready(r.Context()) != nil {
 		status = http.StatusServiceUnavailable
 	}
-	answer(w, status, map[string]any{"name": name, "ready": status == http.StatusOK})
+	answer(w, status, modelHealth{name, status == http.StatusOK})
 	return nil
 }
 
+// indexEntry is a model of $repository_index_response.
 type indexEntry struct {
 	Name    string `json:"name"`
 	Version string `json:"version,omitempty"`
@@ -167,7 +157,7 @@ type indexEntry struct {
 }
 
 // index lists the model. What it is asked for in a body, all models or those that are ready, is the same.
-func (s *service) index(w http.ResponseWriter, _ *http.Request) error {
+func (s *Service) index(w http.ResponseWriter, _ *http.Request) error {
 	entry := indexEntry{Name: Alias, State: "READY"}
 	if m := s.Model(); m != nil {
 		entry.Name, entry.Version = m.Name, versionOf(m)
@@ -176,9 +166,14 @@ func (s *service) index(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
+// failure is $inference_response_error and the like.
+type failure struct {
+	Error string `json:"error"` // one clear sentence
+}
+
 // fail answers with the error that the protocol knows. What is not an [ocelli.Error] is the service's own fault: it is logged, and its
 // text is not shown.
-func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (s *Service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := ocelli.AsError(err)
 	if e == nil {
 		if r.Context().Err() != nil {
@@ -191,7 +186,7 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
 	}
-	answer(w, status, map[string]string{"error": e.Message})
+	answer(w, status, failure{e.Message})
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

@@ -23,6 +23,7 @@ import (
 	"github.com/ocelli/ocelli/internal/classify"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/oip"
+	"github.com/ocelli/ocelli/internal/openapi"
 	"github.com/ocelli/ocelli/internal/work/worktest"
 )
 
@@ -33,17 +34,20 @@ var (
 
 const version = "000000000000" // of classify.Echo
 
-func serve(t testing.TB, change func(*oip.Config)) string {
+func serve(t testing.TB, change func(*oip.Service)) string {
 	t.Helper()
-	c := oip.Config{
+	c := &oip.Service{
 		Intake: worktest.Start(t, 1).Intake, Memory: intake.NewMemory(64 << 20), RequestBytes: 1 << 20, Log: slog.New(slog.DiscardHandler),
 		Model: func() *ocelli.Model { m := classify.Echo{}.Model(); return &m },
 		Ready: func(context.Context) error { return nil },
 	}
 	if change != nil {
-		change(&c)
+		change(c)
 	}
-	server := httptest.NewServer(oip.New(c))
+	mux := http.NewServeMux()
+	openapi.Mount(mux, c.Routes(), func(w http.ResponseWriter, _ *http.Request, _ []string) { w.WriteHeader(http.StatusMethodNotAllowed) })
+	mux.HandleFunc("/v2/", c.Missing)
+	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL
 }
@@ -86,7 +90,6 @@ func TestMetadataAndHealth(t *testing.T) {
 		body         string
 	}{
 		{"GET", "/v2", 200, server},
-		{"GET", "/v2/", 200, server},
 		{"GET", "/v2/health/live", 200, `{"live":true}`},
 		{"GET", "/v2/health/ready", 200, `{"live":true,"ready":true}`},
 		{"GET", "/v2/models/echo", 200, model("echo")},
@@ -110,7 +113,7 @@ func TestMetadataAndHealth(t *testing.T) {
 }
 
 func TestWhatIsNotReadyOrNotKnown(t *testing.T) {
-	url := serve(t, func(c *oip.Config) {
+	url := serve(t, func(c *oip.Service) {
 		c.Model = func() *ocelli.Model { return nil }
 		c.Ready = func(context.Context) error { return io.EOF }
 	})

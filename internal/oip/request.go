@@ -33,33 +33,34 @@ const (
 
 // request is $inference_request.
 type request struct {
-	ID         string     `json:"id"`
-	Parameters parameters `json:"parameters"`
-	Inputs     []input    `json:"inputs"`
-	Outputs    []wanted   `json:"outputs"`
+	ID         string     `json:"id,omitempty"`        // comes back in the answer
+	Parameters parameters `json:"parameters,omitzero"` // top_k, and binary_data_output
+	Inputs     []input    `json:"inputs"`              // one, "image"
+	Outputs    []wanted   `json:"outputs,omitempty"`   // all where there are none
 }
 
 // parameters are those of a request, an input and an output together; what is not known is passed over, as the specification asks.
 type parameters struct {
-	TopK           *int   `json:"top_k"`
-	BinaryOutput   bool   `json:"binary_data_output"`
-	BinarySize     *int64 `json:"binary_data_size"`
-	Binary         *bool  `json:"binary_data"`
-	Classification int    `json:"classification"`
+	TopK           *int   `json:"top_k,omitempty"`              // of a request: labels of each image, at most
+	BinaryOutput   bool   `json:"binary_data_output,omitempty"` // of a request: outputs as binary tensor data
+	BinarySize     *int64 `json:"binary_data_size,omitempty"`   // of an input: bytes of binary tensor data after the JSON
+	Binary         *bool  `json:"binary_data,omitempty"`        // of an output: as binary tensor data
+	Classification int    `json:"classification,omitempty"`     // of the output score: so many labels as "VALUE:INDEX:LABEL"
 }
 
+// input is $request_input.
 type input struct {
 	Name       string          `json:"name"`
-	Shape      []int64         `json:"shape"`
+	Shape      []int64         `json:"shape"` // the number of images: [2]
 	Datatype   string          `json:"datatype"`
-	Parameters parameters      `json:"parameters"`
-	Data       json.RawMessage `json:"data"`
+	Parameters parameters      `json:"parameters,omitzero"`
+	Data       json.RawMessage `json:"data,omitempty"` // the images in base64
 }
 
 // wanted is $request_output.
 type wanted struct {
 	Name       string     `json:"name"`
-	Parameters parameters `json:"parameters"`
+	Parameters parameters `json:"parameters,omitzero"`
 }
 
 func bad(format string, args ...any) error { return ocelli.Errorf(ocelli.BadRequest, format, args...) }
@@ -106,7 +107,7 @@ func (in *input) count() (int64, error) {
 
 // read returns a request and its images, which may only come in while they are ranged over. The caller calls release, which is never nil,
 // after that.
-func (s *service) read(w http.ResponseWriter, r *http.Request) (req *request, images iter.Seq2[intake.Upload, error], release func(), err error) {
+func (s *Service) read(w http.ResponseWriter, r *http.Request) (req *request, images iter.Seq2[intake.Upload, error], release func(), err error) {
 	nothing := func() {}
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, nil, nothing, ocelli.Errorf(ocelli.UnsupportedType, "the request is compressed (%.20s), which is not read here: send it as it is", e)
