@@ -45,17 +45,13 @@ func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, 
 	}
 	defer b.close()
 	roster := fleet.NewRoster(b.bus)
-	front, err := s.door.tls.wrap(listener, "", log)
-	if err != nil {
-		return err
-	}
-	n, err := newNode(ctx, shared, s, listener.Addr(), "", b, roster, nil, log)
+	n, err := newNode(ctx, shared, s, b, roster, nil, log)
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return roster.Run(ctx) })
-	group.Go(func() error { return n.run(ctx, front) })
+	group.Go(func() error { return n.run(ctx, listener) })
 	log.Info("serving", "address", listener.Addr())
 	return group.Wait()
 }

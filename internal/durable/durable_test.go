@@ -17,7 +17,7 @@ import (
 
 func openTree(t *testing.T, dir string, sys system) *Tree {
 	t.Helper()
-	tree, err := open(dir, sys, nil)
+	tree, err := open(dir, sys)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,11 +30,10 @@ type tracked struct {
 	promisedAt time.Time
 }
 
-func newTracked(m ocelli.Manifest) *tracked {
-	now := time.Now()
+func newTracked(id ocelli.JobID, now time.Time) *tracked {
 	return &tracked{
 		life:     rand.Text()[:8],
-		manifest: m,
+		manifest: ocelli.Manifest{ID: id, Created: now},
 		changed:  make(chan struct{}),
 		touched:  now,
 		patience: repairFirst,
@@ -113,7 +112,7 @@ func (t *tracked) finished() bool { return t.settled && t.left() == 0 }
 func (t *tracked) job() *ocelli.Job {
 	id := string(t.manifest.ID)
 	j := &ocelli.Job{
-		ID: t.manifest.ID, State: ocelli.JobRunning, Created: t.manifest.Created, Deadline: t.manifest.Deadline,
+		ID: t.manifest.ID, State: ocelli.JobRunning, Created: t.manifest.Created,
 		Total: len(t.results), Done: len(t.arrived) - t.failed, Failed: t.failed,
 		Images: make([]ocelli.ImageStatus, len(t.results)),
 		Links: ocelli.JobLinks{

@@ -52,7 +52,7 @@ func newService(blobs blob.Store, q queue.Queue) *service {
 	s.tracker = result.NewTracker(results, "result.test", slog.New(slog.DiscardHandler), nil)
 	s.intake = &intake.Intake{
 		Blobs: blobs, Queue: q, Results: results, Tracker: s.tracker,
-		Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 100, Backlog: 1000}, Store: store, Log: slog.New(slog.DiscardHandler),
+		Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 100, Backlog: 1000}, Store: store,
 	}
 	return s
 }
@@ -141,9 +141,8 @@ func TestEveryImageEndsWithItsOwnResultInTheOrderOfUpload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
 		ctx := s.start(t, 2)
-		m := intake.NewJob()
-		id := m.ID
-		_, err := s.intake.Submit(ctx, m, files("a.png", red, "notes.jpg", []byte("dear diary"), "a.png", blue,
+		id := intake.NewJob()
+		_, err := s.intake.Submit(ctx, id, files("a.png", red, "notes.jpg", []byte("dear diary"), "a.png", blue,
 			"empty.png", []byte{}, "cut.png", green[:40], "../../etc/passwd", green))
 		if err != nil {
 			t.Fatal(err)
@@ -181,9 +180,8 @@ func TestNoSingleFaultOfTheStoreLosesOrMixesUpAnImage(t *testing.T) {
 			faulty := &blobtest.Faulty{Store: new(blob.Mem), Plan: plan}
 			s := newService(faulty, queue.NewMem(lease, 1000))
 			ctx := s.start(t, 2)
-			m := intake.NewJob()
-			id := m.ID
-			if _, err := s.intake.Submit(ctx, m, uploads()); err != nil {
+			id := intake.NewJob()
+			if _, err := s.intake.Submit(ctx, id, uploads()); err != nil {
 				if !errors.Is(err, blobtest.ErrFault) {
 					t.Errorf("refused for another reason than the fault: %v", err)
 				}
@@ -237,9 +235,8 @@ func TestNoSingleFaultOfTheQueueLosesAnImage(t *testing.T) {
 					faulty.Fail(op, fault, fault)
 					s := newService(new(blob.Mem), faulty)
 					ctx := s.start(t, 1)
-					m := intake.NewJob()
-					id := m.ID
-					if _, err := s.intake.Submit(ctx, m, files("r.png", red, "g.png", green)); err != nil {
+					id := intake.NewJob()
+					if _, err := s.intake.Submit(ctx, id, files("r.png", red, "g.png", green)); err != nil {
 						t.Fatal(err)
 					}
 					job, err := s.tracker.Wait(ctx, id)
@@ -267,9 +264,8 @@ func TestWhatCannotBeQueuedIsRefused(t *testing.T) {
 		store := new(blob.Mem)
 		s := newService(store, faulty)
 		ctx := s.start(t, 1)
-		m := intake.NewJob()
-		id := m.ID
-		if _, err := s.intake.Submit(ctx, m, files("r.png", red)); !errors.Is(err, queuetest.ErrFault) {
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(ctx, id, files("r.png", red)); !errors.Is(err, queuetest.ErrFault) {
 			t.Fatalf("got %v, want the fault", err)
 		}
 		time.Sleep(time.Minute)
@@ -312,9 +308,8 @@ func TestAnOutageOfTheStoreCostsNoImage(t *testing.T) {
 					return blobtest.None
 				}}
 				s := newService(faulty, queue.NewMem(lease, 1000))
-				m := intake.NewJob()
-				id := m.ID
-				if _, err := s.intake.Submit(t.Context(), m, files("r", red, "g", green, "b", blue, "r2", red)); err != nil {
+				id := intake.NewJob()
+				if _, err := s.intake.Submit(t.Context(), id, files("r", red, "g", green, "b", blue, "r2", red)); err != nil {
 					t.Fatal(err)
 				}
 				// They have been delivered once before, so each is a suspect, whose trials count.
@@ -342,9 +337,8 @@ func TestAnOutageOfTheStoreCostsNoImage(t *testing.T) {
 func TestAWorkerWithTheWrongStoreTouchesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
-		m := intake.NewJob()
-		id := m.ID
-		if _, err := s.intake.Submit(t.Context(), m, files("r", red, "g", green)); err != nil {
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(t.Context(), id, files("r", red, "g", green)); err != nil {
 			t.Fatal(err)
 		}
 		wrong := s.worker("wrong")
@@ -369,9 +363,8 @@ func TestALeaseIsExtendedWhileItsImageTakesLong(t *testing.T) {
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{took: 25 * time.Second, calls: calls}
 		ctx := s.start(t, 2)
-		m := intake.NewJob()
-		id := m.ID
-		if _, err := s.intake.Submit(ctx, m, files("r.png", red)); err != nil {
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(ctx, id, files("r.png", red)); err != nil {
 			t.Fatal(err)
 		}
 		job, err := s.tracker.Wait(ctx, id)
@@ -390,9 +383,8 @@ func TestAnImageThatAlwaysFailsIsGivenUp(t *testing.T) {
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{err: io.ErrClosedPipe, calls: calls}
 		ctx := s.start(t, 1)
-		m := intake.NewJob()
-		id := m.ID
-		if _, err := s.intake.Submit(ctx, m, files("r.png", red)); err != nil {
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(ctx, id, files("r.png", red)); err != nil {
 			t.Fatal(err)
 		}
 		job, err := s.tracker.Wait(ctx, id)
@@ -431,14 +423,13 @@ func (k killer) Decode(ctx context.Context, data []byte, shortSide int) (decode.
 func TestAnImageThatKillsWorkersIsGivenUpAndCostsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
-		m := intake.NewJob()
-		id := m.ID
+		id := intake.NewJob()
 		uploads := []any{"killer.png", green}
 		want := "killer.png=gave_up"
 		for i := range 9 {
 			uploads, want = append(uploads, fmt.Sprint(i), red), want+fmt.Sprintf(" %d=red", i)
 		}
-		if _, err := s.intake.Submit(t.Context(), m, files(uploads...)); err != nil {
+		if _, err := s.intake.Submit(t.Context(), id, files(uploads...)); err != nil {
 			t.Fatal(err)
 		}
 		touched, crashes := 0, 0
@@ -481,8 +472,8 @@ func TestADrainedWorkerFinishesWhatItHoldsAndLeasesNoMore(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{took: 3 * time.Second, calls: calls}
-		m := intake.NewJob()
-		if _, err := s.intake.Submit(t.Context(), m, files("1", red, "2", red, "3", red, "4", red, "5", red, "6", red)); err != nil {
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(t.Context(), id, files("1", red, "2", red, "3", red, "4", red, "5", red, "6", red)); err != nil {
 			t.Fatal(err)
 		}
 		drain := make(chan struct{})
@@ -517,9 +508,8 @@ func TestACancelledJobEndsAtOnceAndNobodyWorksOnItsRest(t *testing.T) {
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{took: 5 * time.Second, calls: calls}
 		ctx := s.start(t, 1) // with two hands
-		m := intake.NewJob()
-		id := m.ID
-		if _, err := s.intake.Submit(ctx, m, files("1", red, "2", red, "3", red, "4", red, "text", []byte("text"))); err != nil {
+		id := intake.NewJob()
+		if _, err := s.intake.Submit(ctx, id, files("1", red, "2", red, "3", red, "4", red, "text", []byte("text"))); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(6 * time.Second) // two are done and two in hand
@@ -547,9 +537,8 @@ func TestAnotherNodeAnswersForAJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		blobs, q := new(blob.Mem), queue.NewMem(lease, 1000)
 		first := newService(blobs, q)
-		m := intake.NewJob()
-		id := m.ID
-		if _, err := first.intake.Submit(t.Context(), m, files("r.png", red, "g.png", green)); err != nil {
+		id := intake.NewJob()
+		if _, err := first.intake.Submit(t.Context(), id, files("r.png", red, "g.png", green)); err != nil {
 			t.Fatal(err)
 		}
 		second := newService(blobs, q)
