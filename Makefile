@@ -8,14 +8,19 @@ export GOFLAGS := $(GOFLAGS) -tags=nodynamic
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS     = -X github.com/ocelli/ocelli.version=$(VERSION)
 # Tests run outside of the repository's root and are told where the library and the servers to test against are.
-GOTEST      = OCELLI_TEST_TOOLS=$(CURDIR)/.deps/test OCELLI_ONNXRUNTIME=$${OCELLI_ONNXRUNTIME:-$(CURDIR)/.deps/onnxruntime/libonnxruntime.so.1} $(GO) test
+TESTENV     = OCELLI_TEST_TOOLS=$(CURDIR)/.deps/test OCELLI_ONNXRUNTIME=$${OCELLI_ONNXRUNTIME:-$(CURDIR)/.deps/onnxruntime/libonnxruntime.so.1}
+GOTEST      = $(TESTENV) $(GO) test
+# What is tested against servers that speak the protocols of AWS.
+AWSPACKAGES = ./internal/awsconn/... ./internal/awstest/... ./internal/blob/s3blob/... ./internal/queue/sqsqueue/... ./internal/notify/sqsnotify/... ./internal/scale/sqslead/...
 LISTEN     ?= 127.0.0.1:8080
 DATA       ?= ocelli-data
 FUZZTIME   ?= 20s
+DURATION   ?= 60s
+SEED       ?= $(shell date +%s)
 PACKAGES   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help setup testtools build run test check race fuzz e2e bench dist clean
+.PHONY: help setup testtools build run test test-aws check race fuzz chaos e2e bench dist clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +39,9 @@ run: build ## build, start everything on this machine and print the address (LIS
 
 test: build check testtools ## all tests: units, driver suites, stories against the real binary
 	$(GOTEST) -shuffle=on $(PACKAGES)
+
+test-aws: setup testtools ## only the suites of the AWS drivers, on stand-ins of this machine
+	$(GOTEST) -count=1 $(AWSPACKAGES)
 
 check: setup ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }

@@ -16,8 +16,14 @@ const (
 	UnsupportedType Code = "unsupported_type" // not an image, or of a format that is not read here
 	TooManyPixels   Code = "too_many_pixels"  // width × height, or the memory to decode it, is over the limit
 	CorruptImage    Code = "corrupt_image"    // begins like an image and cannot be decoded
+	CorruptArchive  Code = "corrupt_archive"  // the archive cannot be read, or not to its end
+	Encrypted       Code = "encrypted"        // a file of an archive that needs a password
+	FetchFailed     Code = "fetch_failed"     // the address of the image gave no image
+	FetchRefused    Code = "fetch_refused"    // the address is not one that this service asks
 	GaveUp          Code = "gave_up"          // every attempt failed or took its worker down
 	Cancelled       Code = "cancelled"        // the job was cancelled before the image's turn
+
+	DeadlineExceeded Code = "deadline_exceeded" // the deadline of the job passed before the image's turn
 )
 
 // Codes of errors that concern a whole request.
@@ -27,8 +33,13 @@ const (
 	TooManyImages Code = "too_many_images" // more images than one job may have
 	WrongMethod   Code = "wrong_method"    // the address is right and the HTTP method is not
 	NotFound      Code = "not_found"       // no such job or image
+	Unauthorized  Code = "unauthorized"    // no key, or none that is valid
 	Forbidden     Code = "forbidden"       // known well enough, and not allowed to this caller
+	WrongHost     Code = "wrong_host"      // asked for under a name that is not this server's
+	RateLimited   Code = "rate_limited"    // the key makes more requests than it may
+	QuotaUsed     Code = "quota_used"      // the key has sent as many images today as it may
 	Conflict      Code = "conflict"        // another request with the same key is under way
+	KeyReused     Code = "key_reused"      // the key belongs to a request with another content
 	Overloaded    Code = "overloaded"      // the backlog is at its limit; later it will do
 	StorageFull   Code = "storage_full"    // the disk or bucket takes no more
 	Unavailable   Code = "unavailable"     // a part that is needed does not answer
@@ -42,19 +53,29 @@ func (c Code) HTTPStatus() int {
 		return http.StatusRequestEntityTooLarge
 	case UnsupportedType:
 		return http.StatusUnsupportedMediaType
-	case EmptyFile, CorruptImage:
+	case EmptyFile, CorruptImage, CorruptArchive, Encrypted, KeyReused:
 		return http.StatusUnprocessableEntity
 	case BadRequest, NoImages:
 		return http.StatusBadRequest
+	case FetchRefused:
+		return http.StatusForbidden
 	case WrongMethod:
 		return http.StatusMethodNotAllowed
+	case Unauthorized:
+		return http.StatusUnauthorized
 	case Forbidden:
 		return http.StatusForbidden
+	case WrongHost:
+		return http.StatusMisdirectedRequest
 	case NotFound:
 		return http.StatusNotFound
 	case Cancelled, Conflict:
 		return http.StatusConflict
-	case Overloaded:
+	case FetchFailed:
+		return http.StatusBadGateway
+	case DeadlineExceeded:
+		return http.StatusGatewayTimeout
+	case Overloaded, RateLimited, QuotaUsed:
 		return http.StatusTooManyRequests
 	case StorageFull:
 		return http.StatusInsufficientStorage

@@ -27,8 +27,13 @@ const (
 // the job has been kept, and never changes after that.
 type Manifest struct {
 	ID      JobID     `json:"id"`
+	Owner   string    `json:"owner,omitempty"` // who sent it; "" where nobody was asked
 	Created time.Time `json:"created"`
 	Images  []Image   `json:"images"` // in order of upload
+
+	Deadline    time.Time `json:"deadline,omitzero"`     // zero where there is none; see [DeadlineExceeded]
+	Webhook     string    `json:"webhook,omitempty"`     // URL that is told when the job has ended
+	Fingerprint string    `json:"fingerprint,omitempty"` // of the request that brought its Idempotency-Key
 }
 
 // Image is one image as it was accepted.
@@ -41,16 +46,17 @@ type Image struct {
 
 // Job is the state of a job as people see it.
 type Job struct {
-	ID      JobID         `json:"id"`
-	State   JobState      `json:"state"`
-	Total   int           `json:"total"`
-	Done    int           `json:"done"`   // images with labels
-	Failed  int           `json:"failed"` // images with an error
-	Created time.Time     `json:"created"`
-	ETA     *time.Time    `json:"eta"`     // nil while nothing is known, and once the job is done
-	ETAP90  *time.Time    `json:"eta_p90"` // the moment by which nine of ten such jobs are done
-	Images  []ImageStatus `json:"images"`  // in order of upload
-	Links   JobLinks      `json:"links"`
+	ID       JobID         `json:"id"`
+	State    JobState      `json:"state"`
+	Total    int           `json:"total"`
+	Done     int           `json:"done"`   // images with labels
+	Failed   int           `json:"failed"` // images with an error
+	Created  time.Time     `json:"created"`
+	Deadline time.Time     `json:"deadline,omitzero"` // images without a result by then end with [DeadlineExceeded]
+	ETA      *time.Time    `json:"eta"`               // nil while nothing is known, and once the job is done
+	ETAP90   *time.Time    `json:"eta_p90"`           // the moment by which nine of ten such jobs are done
+	Images   []ImageStatus `json:"images"`            // in order of upload
+	Links    JobLinks      `json:"links"`
 }
 
 // Finished reports whether nothing more will happen to the job.

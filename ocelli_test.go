@@ -43,7 +43,9 @@ func TestKeysOfAnImageAreItsOwn(t *testing.T) {
 func TestEveryCodeHasAStatusOfItsOwnKind(t *testing.T) {
 	for code, want := range map[Code]int{
 		EmptyFile: 422, TooLarge: 413, UnsupportedType: 415, TooManyPixels: 413, CorruptImage: 422, GaveUp: 500, Cancelled: 409,
-		BadRequest: 400, NoImages: 400, TooManyImages: 413, WrongMethod: 405, NotFound: 404, Forbidden: 403, Conflict: 409, Overloaded: 429, StorageFull: 507, Unavailable: 503,
+		BadRequest: 400, NoImages: 400, TooManyImages: 413, WrongMethod: 405, NotFound: 404, Forbidden: 403, Conflict: 409, KeyReused: 422, CorruptArchive: 422, Encrypted: 422,
+		FetchFailed: 502, FetchRefused: 403, DeadlineExceeded: 504, Overloaded: 429, StorageFull: 507, Unavailable: 503,
+		Unauthorized: 401, WrongHost: 421, RateLimited: 429, QuotaUsed: 429,
 	} {
 		if got := code.HTTPStatus(); got != want || http.StatusText(got) == "" {
 			t.Errorf("%s is answered with %d, want %d", code, got, want)
@@ -65,7 +67,7 @@ func TestAnErrorIsFoundInWhatWrapsIt(t *testing.T) {
 }
 
 func TestATaskSurvivesTheQueue(t *testing.T) {
-	task := Task{Image: NewImageID(someJob, 3), Name: "ä\"\\\n🐕.jpg", Accepted: time.Now().UTC().Round(0), ReplyTo: "result.x"}
+	task := Task{Image: NewImageID(someJob, 3), Name: "ä\"\\\n🐕.jpg", Accepted: time.Now().UTC().Round(0), ReplyTo: "result.x", Deadline: time.Now().UTC().Round(0)}
 	got, err := DecodeTask(task.Encode())
 	if err != nil || got != task || got.Job() != someJob {
 		t.Errorf("got %+v, %v", got, err)

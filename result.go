@@ -18,6 +18,7 @@ type Result struct {
 // Label is one class that the model knows, and how sure it is of it.
 type Label struct {
 	Name    string   `json:"name"`    // plain English: "golden retriever"
+	Index   int      `json:"index"`   // place among the model's classes, from 0
 	ID      string   `json:"id"`      // WordNet 3.0 id where the class has one: "n02099601"
 	Score   float64  `json:"score"`   // probability, 0 to 1
 	Parents []string `json:"parents"` // wider classes, nearest first: "dog", "animal"

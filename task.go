@@ -11,8 +11,9 @@ type Task struct {
 	Image    ImageID   `json:"image"`
 	Name     string    `json:"name"`
 	Accepted time.Time `json:"accepted"`
-	ReplyTo  string    `json:"reply_to"` // topic on which the web node that took the image listens
-	Store    string    `json:"store"`    // identity of the store that holds its bytes
+	Deadline time.Time `json:"deadline,omitzero"` // an image whose turn comes later is not worked on
+	ReplyTo  string    `json:"reply_to"`          // topic on which the web node that took the image listens
+	Store    string    `json:"store"`             // identity of the store that holds its bytes
 }
 
 // Encode returns the task as the body of a message.

@@ -36,6 +36,7 @@ const serviceKey key = "service"
 
 // service is what one script runs: `ocelli up`, or the roles of a fleet.
 type service struct {
+	binary string // the program
 	cmd    *exec.Cmd
 	url    string
 	nodes  []string // URLs of all web nodes; url is the first
@@ -91,7 +92,7 @@ func up(ts *testscript.TestScript, _ bool, args []string) {
 	log, err := os.OpenFile(ts.MkAbs("up.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	ts.Check(err)
 	s.log = log
-	s.cmd = exec.Command(binary, s.args...)
+	s.cmd = exec.Command(s.binary, s.args...)
 	s.cmd.Env = environment(ts)
 	s.cmd.Stderr = log
 	out, err := s.cmd.StdoutPipe()
@@ -180,6 +181,9 @@ func request(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
+	}
+	if key := ts.Getenv("OCELLI_KEY"); key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)

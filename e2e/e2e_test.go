@@ -48,9 +48,10 @@ func TestStories(t *testing.T) {
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("OCELLI_ONNXRUNTIME", library)
 			env.Setenv("OCELLI_MODEL", os.Getenv("OCELLI_MODEL")) // the stories hold for any model
-			env.Values[serviceKey] = &service{fleet: fleet{scalers: map[string]*exec.Cmd{}}}
+			env.Values[serviceKey] = &service{binary: binary, fleet: fleet{scalers: map[string]*exec.Cmd{}}}
 			return nil
 		},
+		Condition: condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"pictures":  pictures,
 			"up":        up,
@@ -73,6 +74,11 @@ func TestStories(t *testing.T) {
 			"overtakes": overtakes,
 			"explained": explained,
 			"setjob":    setjob,
+			"planted":   planted,
+			"plant":     plant,
+			"confined":  confined,
+			"key":       newKey,
+			"await":     await,
 		},
 	})
 }

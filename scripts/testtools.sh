@@ -4,7 +4,7 @@
 #   node_modules/   fauxqs, an SQS server with S3 events
 #   venv-aws/       Python: moto (EC2, IAM, CloudFormation), cfn-lint, the AWS CLI, boto3
 #   venv-protocols/ Python: schemathesis (an API against its OpenAPI document), a client of the Open Inference Protocol
-# and by apt-get nginx and Chromium. None of it is linked into the product or shipped with it.
+# and by apt-get nginx, Chromium, and what makes disks and networks to break. None of it is linked into the product or shipped with it.
 #
 # To add a tool: one line at the end of this file. A step runs when its name and versions have not run here before.
 set -euo pipefail
@@ -70,6 +70,8 @@ flock 9 # another checkout may share the folder
 
 debian nginx nginx
 debian chromium chromium
+debian ip iproute2
+debian mkfs.ext4 e2fsprogs
 once versitygw v1.8.0 go_tool github.com/versity/versitygw/cmd/versitygw@v1.8.0
 once fauxqs 1.9.2 npm_tool fauxqs@1.9.2
 python venv-aws 'moto[server]==5.2.1' cfn-lint==1.58.0 awscli==1.46.3 boto3==1.44.5

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/natsembed"
+	"github.com/ocelli/ocelli/internal/scale"
 )
 
 func newCleanCommand() *cobra.Command {
@@ -75,7 +76,7 @@ func openToClean(ctx context.Context, data string, at urls, log *slog.Logger) (*
 }
 
 // storedUnder are the prefixes of everything that the service stores.
-var storedUnder = []string{"input/", "output/", "jobs/", "claims/", "trials/"}
+var storedUnder = []string{"input/", "output/", "jobs/", "claims/", "trials/", scale.DecisionsPrefix}
 
 func clean(ctx context.Context, b *backends, yes bool, in io.Reader, out io.Writer) error {
 	stats, err := b.queue.Stats(ctx)

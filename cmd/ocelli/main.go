@@ -85,7 +85,7 @@ func newRootCommand() *cobra.Command {
 	root.PersistentFlags().String("config", "", "read settings from this TOML `FILE`")
 	root.AddCommand(
 		newUpCommand(), newServeCommand(), newScaleCommand(), newWorkerCommand(), newClassifyCommand(),
-		newJobsCommand(), newStatusCommand(), newWhyCommand(), newCleanCommand(), newModelsCommand(), newSimCommand(), newVersionCommand(),
+		newJobsCommand(), newLoadCommand(), newKeysCommand(), newStatusCommand(), newWhyCommand(), newCleanCommand(), newModelsCommand(), newSimCommand(), newVersionCommand(),
 	)
 	return root
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/api"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/fleet"
@@ -36,6 +37,7 @@ type nodeSettings struct {
 	maxRequest   size
 	maxJobImages int
 	maxBacklog   int64
+	door         doorSettings
 }
 
 func (s *nodeSettings) register(f *pflag.FlagSet) {
@@ -44,10 +46,11 @@ func (s *nodeSettings) register(f *pflag.FlagSet) {
 	f.Var(&s.maxRequest, "max-request", "bytes of one request")
 	f.IntVar(&s.maxJobImages, "max-job-images", 10_000, "images of one job")
 	f.Int64Var(&s.maxBacklog, "max-backlog", 1_000_000, "images that may wait; then new jobs are refused for a while")
+	s.door.register(f)
 }
 
 func (s *nodeSettings) problems() []error {
-	var errs []error
+	errs := s.door.problems()
 	if s.maxJobImages < 1 || s.maxJobImages > 1_000_000 {
 		errs = append(errs, fmt.Errorf("--max-job-images=%d is not possible: give 1 to 1000000", s.maxJobImages))
 	}
@@ -66,44 +69,56 @@ type node struct {
 	backends *backends
 	roster   *fleet.Roster
 	tracker  *result.Tracker
+	intake   *intake.Intake
 	metrics  *telemetry.Metrics
 	handler  http.Handler
-	model    *ocelli.Model // nil where workers are kept elsewhere
-	networks networks
-	history  web.History
+	door     *door
+	model    *ocelli.Model
 
 	keeper *controller // nil where workers are kept elsewhere
 }
 
-// newNode returns a web node.
-func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, b *backends, roster *fleet.Roster, model *ocelli.Model, log *slog.Logger) (*node, error) {
+// newNode returns a web node. The keys of callers are in folder unless the settings say otherwise; at is where it will be reached.
+func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.Addr, folder string, b *backends, roster *fleet.Roster, model *ocelli.Model, log *slog.Logger) (*node, error) {
 	store, err := blob.Identity(ctx, b.blobs)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{log: log, backends: b, roster: roster, model: model, networks: networks{settings: []modelSettings{{}}}}
+	name := ulid.Make().String()
+	d, err := s.door.open(at, folder, b.blobs, name, log)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{log: log, backends: b, roster: roster, model: model, door: d}
 	n.metrics = telemetry.New(func() ocelli.Status { return n.status(context.Background()) })
 	results := &result.Store{Blobs: b.blobs, Bus: b.bus}
-	n.tracker = result.NewTracker(results, "result."+ulid.Make().String(), log, n.metrics.Ended)
-	in := &intake.Intake{
+	n.tracker = result.NewTracker(results, "result."+name, log, n.metrics.Ended)
+	n.intake = &intake.Intake{
 		Blobs: b.blobs, Queue: b.queue, Results: results, Tracker: n.tracker,
-		Limits: intake.Limits{ImageBytes: int64(shared.maxImage), JobImages: s.maxJobImages, Backlog: s.maxBacklog},
+		Limits: intake.Limits{RequestBytes: int64(s.maxRequest), ImageBytes: int64(shared.maxImage), JobImages: s.maxJobImages, Backlog: s.maxBacklog},
 		Store:  store,
 		Sent:   n.sent,
+		Log:    log,
 	}
 	mux := http.NewServeMux()
 	a := &api.API{
-		Intake: in, Tracker: n.tracker, Results: results, Blobs: b.blobs,
-		Status: n.status, Ready: api.Readiness(n.checkQueue), RequestBytes: int64(s.maxRequest), Decisions: b.journal.Since, Log: log,
+		Intake: n.intake, Tracker: n.tracker, Results: results, Blobs: b.blobs,
+		Status: n.status, Ready: api.Readiness(n.checkQueue), Decisions: b.journal.Since, Log: log,
 	}
-	a.Register(mux)
-	mux.Handle("GET /metrics", n.metrics.Handler())
-	mux.Handle("/", web.New(web.Config{
-		Intake: in, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, RequestBytes: int64(s.maxRequest), Log: log,
-		History: &n.history, Decisions: b.journal.Latest, Network: n.networks.find,
+	memory := intake.NewMemory(jsonMemory)
+	n.mountPrograms(mux, a, memory, s)
+	pages := web.New(web.Config{
+		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log, Guard: d.guard,
+	})
+	mux.Handle("/", pages)
+	n.mountRekognition(mux, pages, memory, d.guard)
+	n.handler = api.Steady(d.before(mux, func(w http.ResponseWriter, r *http.Request, err error) {
+		if access.WantsPage(r) {
+			pages.Refuse(w, r, err)
+			return
+		}
+		a.Fail(w, r, err)
 	}))
-	// A page of another site must not make a visitor's browser send images here, or cancel jobs.
-	n.handler = api.Steady(http.NewCrossOriginProtection().Handler(mux))
 	return n, nil
 }
 
@@ -136,21 +151,14 @@ func (n *node) status(ctx context.Context) ocelli.Status {
 		s.Problem = "the queue does not answer: " + err.Error()
 	}
 	s.Ready, s.Leased, s.OldestAge = stats.Ready, stats.Leased, stats.Oldest.Seconds()
-	reports := map[string]fleet.Report{}
-	for _, h := range n.roster.Reports() {
-		reports[h.Name] = h.Report
-		if s.Model == nil {
-			s.Model = h.Model
-		}
-		if n.keeper == nil {
-			s.Workers = append(s.Workers, shownWorker(fleet.Worker{Name: h.Name, PID: h.PID, State: h.State}, h.Report))
-		}
-	}
 	if n.keeper == nil {
+		for _, h := range n.roster.Reports() {
+			s.Workers = append(s.Workers, ocelli.Worker{Name: h.Name, PID: h.PID, State: ocelli.WorkerState(h.State)})
+		}
 		return s
 	}
 	for _, w := range n.keeper.crew.Snapshot().Workers {
-		s.Workers = append(s.Workers, shownWorker(w, reports[w.Name]))
+		s.Workers = append(s.Workers, ocelli.Worker{Name: w.Name, PID: w.PID, State: ocelli.WorkerState(w.State)})
 	}
 	decision, problem := n.keeper.loop.Last()
 	s.Wanted, s.Max, s.Reason = decision.Want, n.keeper.maxWorkers, decision.Reason
@@ -161,14 +169,6 @@ func (n *node) status(ctx context.Context) ocelli.Status {
 	return s
 }
 
-// shownWorker is a worker with what it has said of itself; its state is as its crew sees it.
-func shownWorker(w fleet.Worker, said fleet.Report) ocelli.Worker {
-	return ocelli.Worker{
-		Name: w.Name, PID: w.PID, State: ocelli.WorkerState(w.State),
-		Since: said.Since, Holding: said.Holding, Done: said.Done, Rate: said.Rate,
-	}
-}
-
 // run answers requests on listener until ctx ends, and then lets those under way finish for a while.
 func (n *node) run(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
@@ -177,9 +177,8 @@ func (n *node) run(ctx context.Context, listener net.Listener) error {
 	var answers sync.WaitGroup
 	listening, deaf := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return n.tracker.Run(listening) })
-	if n.keeper != nil { // it counts the queue each second in any case
-		group.Go(func() error { return n.history.Run(ctx, n.status) })
-	}
+	group.Go(func() error { return n.intake.Run(ctx) })
+	group.Go(func() error { return n.door.run(listening) })
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			answers.Add(1)

@@ -38,10 +38,16 @@ type backends struct {
 	bus     notify.Bus
 	blobs   blob.Store
 	purge   func(context.Context) error // deletes all messages of the queue
-	journal *scale.Journal              // of what the controller of the queue decided
+	journal journal                     // of what the controller of the queue decided
 	// leadership makes holder a candidate for the lead among the controllers of the queue.
 	leadership func(ctx context.Context, holder string, log *slog.Logger) (scale.Leadership, error)
 	closers    []func()
+}
+
+// journal keeps the decisions of a controller, for people who ask why. See [scale.Journal] and [scale.StoreJournal].
+type journal interface {
+	Record(scale.Decision) error
+	Since(since time.Time, most int) ([]scale.Decision, error)
 }
 
 func (b *backends) close() {
@@ -68,7 +74,7 @@ func openEmbedded(ctx context.Context, broker *natsembed.Server, data string, le
 // and is left as it is: that is for looking at it and emptying it.
 func openBackends(ctx context.Context, at urls, lease time.Duration, name string, log *slog.Logger) (*backends, error) {
 	b := &backends{}
-	if err := errors.Join(b.openQueue(ctx, at.queue, lease, name, log), b.openBlobs(at.blobs)); err != nil {
+	if err := errors.Join(b.openQueue(ctx, at.queue, lease, name, log), b.openBlobs(ctx, at.blobs)); err != nil {
 		b.close()
 		return nil, err
 	}
@@ -81,11 +87,19 @@ func (b *backends) openQueue(ctx context.Context, text string, lease time.Durati
 	if err != nil || u.Host == "" {
 		return usageError{fmt.Errorf("--queue=%s is not a URL: write it like nats://127.0.0.1:4222", text)}
 	}
-	if u.Scheme != "nats" && u.Scheme != "tls" {
-		return usageError{fmt.Errorf("--queue=%s: there is no queue of the kind %q here: use nats://HOST:PORT, or tls://HOST:PORT", text, u.Scheme)}
+	switch u.Scheme {
+	case "nats", "tls":
+		return b.dialNATS(ctx, u, lease, name, log)
+	case "sqs":
+		return b.openSQS(ctx, u, lease, log)
 	}
+	return usageError{fmt.Errorf("--queue=%s: there is no queue of the kind %q here: use nats://HOST:PORT, tls://HOST:PORT or sqs://NAME", text, u.Scheme)}
+}
+
+// dialNATS opens the queue of a URL like nats://HOST:PORT.
+func (b *backends) dialNATS(ctx context.Context, u *url.URL, lease time.Duration, name string, log *slog.Logger) error {
 	cfg := natsqueue.Config{Name: streamName, Lease: lease}
-	err = parameters(u, map[string]func(string) error{
+	err := parameters(u, map[string]func(string) error{
 		"stream":   func(v string) error { cfg.Name = v; return nil },
 		"replicas": func(v string) (err error) { cfg.Replicas, err = strconv.Atoi(v); return err },
 	})
@@ -123,10 +137,13 @@ func (b *backends) openNATS(ctx context.Context, nc *nats.Conn, cfg natsqueue.Co
 }
 
 // openBlobs is the one place that turns the URL of a store into a driver.
-func (b *backends) openBlobs(text string) error {
+func (b *backends) openBlobs(ctx context.Context, text string) error {
 	u, err := url.Parse(text)
+	if err == nil && u.Scheme == "s3" && u.Fragment == "" {
+		return b.openS3(ctx, u)
+	}
 	if err != nil || u.Scheme != "file" || u.Host != "" || u.Fragment != "" || !filepath.IsAbs(u.Path) {
-		return usageError{fmt.Errorf("--blobs=%s is not a store that is known here: write it like file:///var/lib/ocelli", text)}
+		return usageError{fmt.Errorf("--blobs=%s is not a store that is known here: write it like file:///var/lib/ocelli or s3://BUCKET/PREFIX", text)}
 	}
 	if err := parameters(u, nil); err != nil {
 		return usageError{fmt.Errorf("--blobs: %w", err)}
@@ -148,7 +165,7 @@ func (b *backends) openFiles(folder string) error {
 // parameters reads those of a URL. One that is not known is refused: it is a mistake, or a wish that would not be met.
 func parameters(u *url.URL, known map[string]func(string) error) error {
 	if u.User != nil {
-		return fmt.Errorf("secrets do not belong into a URL: give the token in %s", natsTokenEnv)
+		return fmt.Errorf("secrets do not belong into a URL: give the token in %s, and credentials of AWS as its tools find them", natsTokenEnv)
 	}
 	for name, values := range u.Query() {
 		set := known[name]

@@ -45,13 +45,17 @@ func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, 
 	}
 	defer b.close()
 	roster := fleet.NewRoster(b.bus)
-	n, err := newNode(ctx, shared, s, b, roster, nil, log)
+	front, err := s.door.tls.wrap(listener, "", log)
+	if err != nil {
+		return err
+	}
+	n, err := newNode(ctx, shared, s, listener.Addr(), "", b, roster, nil, log)
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return roster.Run(ctx) })
-	group.Go(func() error { return n.run(ctx, listener) })
+	group.Go(func() error { return n.run(ctx, front) })
 	log.Info("serving", "address", listener.Addr())
 	return group.Wait()
 }

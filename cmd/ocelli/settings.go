@@ -53,8 +53,8 @@ func newLogger(w io.Writer, level string) *slog.Logger {
 type urls struct{ queue, blobs string }
 
 func (u *urls) register(f *pflag.FlagSet) {
-	f.StringVar(&u.queue, "queue", "", "`URL` of the queue: nats://HOST:PORT")
-	f.StringVar(&u.blobs, "blobs", "", "`URL` of the images and results: file:///FOLDER")
+	f.StringVar(&u.queue, "queue", "", "`URL` of the queue: nats://HOST:PORT or sqs://NAME?region=REGION")
+	f.StringVar(&u.blobs, "blobs", "", "`URL` of the images and results: file:///FOLDER or s3://BUCKET/PREFIX?region=REGION")
 }
 
 func (u *urls) problems() []error {

@@ -12,7 +12,7 @@ import (
 )
 
 // load returns a command with settings loaded from args, environment and file.
-func load(t *testing.T, args []string, env map[string]string, file string) (*upSettings, error) {
+func loaded(t *testing.T, args []string, env map[string]string, file string) (*upSettings, error) {
 	t.Helper()
 	var s upSettings
 	root := &cobra.Command{Use: "ocelli"}
@@ -37,7 +37,7 @@ func load(t *testing.T, args []string, env map[string]string, file string) (*upS
 }
 
 func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
-	s, err := load(t, []string{"--lease=1m"},
+	s, err := loaded(t, []string{"--lease=1m"},
 		map[string]string{"OCELLI_LEASE": "2m", "OCELLI_MAX_IMAGE": "1MB"},
 		"lease = \"3m\"\nmax-image = \"2MB\"\nmax-job-images = 7\nconcurrency = 3\n")
 	if err != nil {
@@ -49,7 +49,7 @@ func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 }
 
 func TestAllProblemsOfTheSettingsAreToldAtOnce(t *testing.T) {
-	_, err := load(t, nil, map[string]string{"OCELLI_LEASE": "soon"}, "max-image = \"big\"\nno-such-thing = 1\n")
+	_, err := loaded(t, nil, map[string]string{"OCELLI_LEASE": "soon"}, "max-image = \"big\"\nno-such-thing = 1\n")
 	if err == nil {
 		t.Fatal("no error")
 	}

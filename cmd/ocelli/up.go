@@ -87,6 +87,10 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 		return err
 	}
 
+	front, err := s.node.door.tls.wrap(listener, filepath.Join(data, "acme"), log)
+	if err != nil {
+		return err
+	}
 	token := rand.Text()
 	broker, err := natsembed.Start(ctx, natsembed.Config{
 		Dir: filepath.Join(data, "queue"), Token: token, MaxStore: int64(s.storeBytes), Logger: log,
@@ -108,37 +112,40 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	}
 	// The folder of the queue is locked for this process, so there is no other controller.
 	c := newController(scale.Alone{}, s.scaling, launcher, b, log)
-	n, err := newNode(ctx, s.shared, s.node, b, c.roster, model, log)
+	n, err := newNode(ctx, s.shared, s.node, listener.Addr(), data, b, c.roster, model, log)
 	if err != nil {
 		return err
 	}
 	n.keep(c)
-	n.networks.settings = append(n.networks.settings, s.worker.modelSettings)
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.run(ctx) })
-	group.Go(func() error { return n.run(ctx, listener) })
+	group.Go(func() error { return n.run(ctx, front) })
 	group.Go(func() error { return broker.Watch(ctx) })
-	greet(out, listener.Addr(), data)
+	greet(out, s.node.door.tls.scheme(), listener.Addr(), n.door.guard != nil, data)
 	return group.Wait()
 }
 
 // greet says where the service is and what to try.
-func greet(out io.Writer, addr net.Addr, data string) {
+func greet(out io.Writer, scheme string, addr net.Addr, needsKey bool, data string) {
 	host, port, _ := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "localhost"
 	}
-	base := "http://" + net.JoinHostPort(host, port)
+	base := scheme + "://" + net.JoinHostPort(host, port)
+	key, note := "", ""
+	if needsKey {
+		key, note = `-H "Authorization: Bearer $OCELLI_KEY" `, "\nCallers need a key: "+os.Args[0]+" keys create --data "+data
+	}
 	fmt.Fprintf(out, `Ocelli is up at %s
 
   open it         and drop in photos
-  or              curl -F image=@photo.jpg '%s/v1/jobs?wait=60s'
-  one image       curl --data-binary @photo.jpg %s/v1/classify
+  or              curl %s-F image=@photo.jpg '%s/v1/jobs?wait=60s'
+  one image       curl %s--data-binary @photo.jpg %s/v1/classify
   what goes on    %s status --server %s
 
-Images, results and the queue are kept in %s. Ctrl-C stops the service; what waits goes on at the next start.
-`, base, base, base, os.Args[0], base, data)
+Images, results and the queue are kept in %s. Ctrl-C stops the service; what waits goes on at the next start.%s
+`, base, key, base, key, base, os.Args[0], base, data, note)
 }
 
 // listen takes the address, or says why it cannot.

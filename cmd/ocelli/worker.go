@@ -14,10 +14,10 @@ import (
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/classify"
-	"github.com/ocelli/ocelli/internal/decode"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/fleet/procfleet"
 	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/sandbox"
 	"github.com/ocelli/ocelli/internal/work"
 )
 
@@ -26,12 +26,16 @@ type workerSettings struct {
 	modelSettings
 	concurrency int
 	maxAttempts int
+	imageTime   time.Duration
+	sandbox     string
 }
 
 func (s *workerSettings) register(f *pflag.FlagSet) {
 	s.modelSettings.register(f)
 	f.IntVar(&s.concurrency, "concurrency", 2, "images that one worker has in hand at once")
 	f.IntVar(&s.maxAttempts, "max-attempts", 5, "attempts after which an image is given up")
+	f.DurationVar(&s.imageTime, "image-time", 30*time.Second, "time for one image, decoding and inference together")
+	f.StringVar(&s.sandbox, "sandbox", sandbox.Auto, "confine workers: auto, as far as the system can; require, or do not start; off")
 }
 
 func (s *workerSettings) problems() []error {
@@ -42,6 +46,12 @@ func (s *workerSettings) problems() []error {
 	if s.maxAttempts < 2 || s.maxAttempts > 100 {
 		errs = append(errs, fmt.Errorf("--max-attempts=%d is not possible: give 2 to 100, since an image beside one that crashes its worker needs a second", s.maxAttempts))
 	}
+	if s.imageTime < time.Second || s.imageTime > time.Hour {
+		errs = append(errs, fmt.Errorf("--image-time=%s is not possible: give 1s to 1h", s.imageTime))
+	}
+	if err := sandbox.CheckMode(s.sandbox); err != nil {
+		errs = append(errs, fmt.Errorf("--sandbox: %w", err))
+	}
 	return errs
 }
 
@@ -51,6 +61,7 @@ func workerArgs(shared sharedSettings, s workerSettings, at urls) []string {
 		"worker", "--queue=" + at.queue, "--blobs=" + at.blobs,
 		"--lease=" + shared.lease.String(), "--max-image=" + shared.maxImage.String(), "--log-level=" + shared.logLevel,
 		fmt.Sprintf("--concurrency=%d", s.concurrency), fmt.Sprintf("--max-attempts=%d", s.maxAttempts),
+		"--image-time=" + s.imageTime.String(), "--sandbox=" + s.sandbox,
 	}
 	if s.model != "" {
 		args = append(args, "--model="+s.model)
@@ -111,15 +122,19 @@ func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, at 
 			return err
 		}
 		defer classifier.Close()
-		reporter.Ready(classifier.Model())
+		if err := confine(s.sandbox, at, log); err != nil {
+			return err
+		}
+		reporter.Ready(classifier.Model().Name)
 		defer context.AfterFunc(drain, reporter.Drain)()
 		w := &work.Worker{
 			Config: work.Config{
 				Name: name, Concurrency: s.concurrency, Lease: shared.lease, LeaseWait: time.Second,
-				MaxAttempts: s.maxAttempts, MaxBytes: int64(shared.maxImage), ImageTime: 30 * time.Second,
+				MaxAttempts: s.maxAttempts, MaxBytes: int64(shared.maxImage), ImageTime: s.imageTime,
 			},
 			Queue: b.queue, Blobs: b.blobs, Results: &result.Store{Blobs: b.blobs, Bus: b.bus},
-			Decoder: decode.New(decode.Limits{}), Classifier: classifier, Reporter: reporter, Log: log,
+			Decoder: newDecoder(), Classifier: classifier, Reporter: reporter, Log: log,
+			Stuck: func() { os.Exit(exitFailed) },
 		}
 		return w.Run(working, drain.Done())
 	})

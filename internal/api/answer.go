@@ -21,7 +21,10 @@ type Problem struct {
 // retryAfter is how many seconds a client that was refused should wait: until a hundredth of the full backlog is done, as far as
 // that can be told, and 5 s otherwise.
 func (a *API) retryAfter(code ocelli.Code) string {
-	wait := 5 * time.Second
+	wait, limited := limitWait(code, time.Now())
+	if !limited {
+		wait = 5 * time.Second
+	}
 	if f := a.Tracker.Forecaster; f != nil && code == ocelli.Overloaded {
 		if eta, _, known := f.Forecast(max(1, a.Intake.Limits.Backlog/100)); known {
 			wait = min(max(eta, time.Second), time.Hour)
@@ -30,22 +33,35 @@ func (a *API) retryAfter(code ocelli.Code) string {
 	return strconv.Itoa(int(math.Ceil(wait.Seconds())))
 }
 
-// fail answers with a [Problem]. What is not an [ocelli.Error] is the service's own fault: it is logged, and its text is not shown.
-func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+// problem tells err to the client, and is nil where there is nothing to tell. What is not an [ocelli.Error] is the service's own fault: it
+// is logged, and its text is not shown.
+func (a *API) problem(r *http.Request, err error) *Problem {
+	if err == nil {
+		return nil
+	}
 	e := ocelli.AsError(err)
 	if e == nil {
 		if r.Context().Err() != nil {
-			return // the client has gone
+			return nil // the client has gone
 		}
 		a.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		e = ocelli.Errorf(ocelli.Unavailable, "the service could not do this just now: try again, and look into its log if that does not help")
 	}
 	status := e.Code.HTTPStatus()
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", a.retryAfter(e.Code))
+	return &Problem{Title: http.StatusText(status), Status: status, Detail: e.Message, Code: e.Code}
+}
+
+// fail answers with a [Problem].
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := a.problem(r, err)
+	if p == nil {
+		return
+	}
+	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", a.retryAfter(p.Code))
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
-	write(w, status, Problem{Title: http.StatusText(status), Status: status, Detail: e.Message, Code: e.Code})
+	write(w, p.Status, p)
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

@@ -2,12 +2,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/ocelli/ocelli"
@@ -31,53 +31,8 @@ type API struct {
 	Status  func(context.Context) ocelli.Status
 	Ready   func(context.Context) error // nil when images can be taken
 	// Decisions returns the newest scaling decisions since a time; nil where this node keeps no workers.
-	Decisions    func(since time.Time, most int) ([]scale.Decision, error)
-	RequestBytes int64 // of one request
-	Log          *slog.Logger
-}
-
-// Register adds the API's addresses to mux.
-func (a *API) Register(mux *http.ServeMux) {
-	routes := []struct {
-		method, path string
-		handle       http.HandlerFunc
-	}{
-		{"POST", "/v1/jobs", a.postJob},
-		{"GET", "/v1/jobs", a.getJobs},
-		{"GET", "/v1/jobs/{id}", a.getJob},
-		{"DELETE", "/v1/jobs/{id}", a.deleteJob},
-		{"GET", "/v1/jobs/{id}/events", a.getEvents},
-		{"GET", "/v1/jobs/{id}/results.csv", a.getCSV},
-		{"POST", "/v1/classify", a.postClassify},
-		{"GET", "/v1/images/{id}", a.getImage},
-		{"GET", "/v1/images/{id}/content", a.getContent},
-		{"GET", "/v1/scaling/decisions", a.getDecisions},
-		{"GET", "/v1/status", a.getStatus},
-	}
-	allowed := map[string][]string{}
-	for _, r := range routes {
-		mux.HandleFunc(r.method+" "+r.path, r.handle)
-		allowed[r.path] = append(allowed[r.path], r.method)
-	}
-	for path, methods := range allowed {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Allow", strings.Join(methods, ", "))
-			a.fail(w, r, ocelli.Errorf(ocelli.WrongMethod, "%s takes %s, and not %s", r.URL.Path, strings.Join(methods, " or "), r.Method))
-		})
-	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := a.Ready(r.Context()); err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		answer(w, http.StatusOK, map[string]string{"status": "ready"})
-	})
-	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		a.fail(w, r, ocelli.Errorf(ocelli.NotFound, "there is nothing at %s %.100s", r.Method, r.URL.Path))
-	})
+	Decisions func(since time.Time, most int) ([]scale.Decision, error)
+	Log       *slog.Logger
 }
 
 func (a *API) getStatus(w http.ResponseWriter, r *http.Request) {
@@ -86,64 +41,31 @@ func (a *API) getStatus(w http.ResponseWriter, r *http.Request) {
 
 // postJob accepts any number of images as one job.
 func (a *API) postJob(w http.ResponseWriter, r *http.Request) {
-	wait, err := waitOf(r, 0)
+	o, err := orderOf(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	id, err := a.submit(r, a.uploads(w, r))
+	if o.stream {
+		a.postStream(w, r, o)
+		return
+	}
+	id, err := a.Intake.SubmitOnce(r.Context(), o.key, o.job, a.Intake.Uploads(r))
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	job, err := a.waitFor(r.Context(), id, wait)
+	job, err := a.waitFor(r.Context(), id, o.wait)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	w.Header().Set("Location", job.Links.Self)
-	if wait > 0 && job.Finished() {
+	if o.wait > 0 && job.Finished() {
 		answer(w, http.StatusOK, job)
 		return
 	}
 	answer(w, http.StatusAccepted, job)
-}
-
-// submit accepts the uploads as a new job. A request that repeats the Idempotency-Key of an earlier one gets that one's job.
-func (a *API) submit(r *http.Request, uploads iter.Seq2[intake.Upload, error]) (ocelli.JobID, error) {
-	key := r.Header.Get("Idempotency-Key")
-	if key == "" {
-		id := intake.NewJob()
-		_, err := a.Intake.Submit(r.Context(), id, uploads)
-		return id, err
-	}
-	id, first, err := a.Intake.Claim(r.Context(), key)
-	if err != nil || !first {
-		return id, err
-	}
-	if _, err := a.Intake.Submit(r.Context(), id, uploads); err != nil {
-		a.Intake.Unclaim(r.Context(), key, id)
-		return "", err
-	}
-	return id, nil
-}
-
-func (a *API) uploads(w http.ResponseWriter, r *http.Request) iter.Seq2[intake.Upload, error] {
-	r.Body = http.MaxBytesReader(w, r.Body, a.RequestBytes)
-	return intake.Uploads(r)
-}
-
-// waitOf returns the duration that the request asks to wait for results.
-func waitOf(r *http.Request, otherwise time.Duration) (time.Duration, error) {
-	text := r.URL.Query().Get("wait")
-	if text == "" {
-		return otherwise, nil
-	}
-	wait, err := time.ParseDuration(text)
-	if err != nil || wait < 0 || wait > longestWait {
-		return 0, ocelli.Errorf(ocelli.BadRequest, "wait=%.40q is not a duration from 0s to %s: write it like wait=60s", text, longestWait)
-	}
-	return wait, nil
 }
 
 // waitFor returns the job once it has finished, or as it is after wait.
@@ -154,12 +76,17 @@ func (a *API) waitFor(ctx context.Context, id ocelli.JobID, wait time.Duration) 
 }
 
 func (a *API) getJob(w http.ResponseWriter, r *http.Request) {
-	wait, err := waitOf(r, 0)
+	wait, err := waitOf(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	job, err := a.waitFor(r.Context(), ocelli.JobID(r.PathValue("id")), wait)
+	id := ocelli.JobID(r.PathValue("id"))
+	if wantsLines(r) {
+		a.getStream(w, r, id, wait)
+		return
+	}
+	job, err := a.waitFor(r.Context(), id, wait)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -180,12 +107,13 @@ func (a *API) deleteJob(w http.ResponseWriter, r *http.Request) {
 // postClassify answers one image with its labels. The image goes the way of every other: it is kept and queued, so a crash on the
 // way costs time, not the image.
 func (a *API) postClassify(w http.ResponseWriter, r *http.Request) {
-	wait, err := waitOf(r, classifyWait)
+	o, err := orderOf(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	id, err := a.submit(r, onlyOne(a.uploads(w, r)))
+	wait := cmp.Or(o.wait, classifyWait)
+	id, err := a.Intake.SubmitOnce(r.Context(), o.key, o.job, onlyOne(a.Intake.Uploads(r)))
 	if err != nil {
 		a.fail(w, r, err)
 		return

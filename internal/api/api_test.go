@@ -36,6 +36,13 @@ import (
 // serve runs the API on seams in memory with one worker that names colours.
 func serve(t *testing.T) string {
 	t.Helper()
+	server := httptest.NewServer(newHandler(t))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func newHandler(t *testing.T) http.Handler {
+	t.Helper()
 	blobs, q, bus, log := new(blob.Mem), queue.NewMem(10*time.Second, 10_000), notify.NewMem(), slog.New(slog.DiscardHandler)
 	results := &result.Store{Blobs: blobs, Bus: bus}
 	store, err := blob.Identity(t.Context(), blobs)
@@ -45,8 +52,8 @@ func serve(t *testing.T) string {
 	tracker := result.NewTracker(results, "result.test", log, nil)
 	a := &api.API{
 		Intake: &intake.Intake{Blobs: blobs, Queue: q, Results: results, Tracker: tracker, Store: store,
-			Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 1000, Backlog: 10_000}},
-		Tracker: tracker, Results: results, Blobs: blobs, RequestBytes: 8 << 20, Log: log,
+			Limits: intake.Limits{RequestBytes: 8 << 20, ImageBytes: 1 << 20, JobImages: 1000, Backlog: 10_000}},
+		Tracker: tracker, Results: results, Blobs: blobs, Log: log,
 		Status: func(context.Context) ocelli.Status { return ocelli.Status{Workers: []ocelli.Worker{}, Version: "test"} },
 		Ready:  api.Readiness(func(ctx context.Context) error { _, err := q.Stats(ctx); return err }),
 	}
@@ -62,9 +69,8 @@ func serve(t *testing.T) string {
 	running.Go(func() { _ = worker.Run(ctx, nil) })
 	mux := http.NewServeMux()
 	a.Register(mux)
-	server := httptest.NewServer(api.Steady(mux))
-	t.Cleanup(func() { server.Close(); cancel(); running.Wait() })
-	return server.URL
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return api.Steady(mux)
 }
 
 type nobody struct{}

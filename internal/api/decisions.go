@@ -38,5 +38,5 @@ func (a *API) getDecisions(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	answer(w, http.StatusOK, map[string]any{"decisions": decisions})
+	answer(w, http.StatusOK, decisionList{decisions})
 }

@@ -5,41 +5,63 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// events writes server-sent events to one client, with comments in between that keep the connection open.
-type events struct {
+// stream writes an answer piece by piece, each of which leaves at once: server-sent events or lines of JSON.
+type stream struct {
 	mu      sync.Mutex
 	w       io.Writer
 	control *http.ResponseController
+	// uploading is set while the client still sends: many clients listen only when they have sent all.
+	uploading atomic.Bool
 }
 
-// writeTime is how long a client may take to read one event.
+func newStream(w http.ResponseWriter, mediaType string) *stream {
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx passes each piece on
+	return &stream{w: w, control: http.NewResponseController(w)}
+}
+
+// writeTime is how long a client may take to read one piece.
 const writeTime = 30 * time.Second
 
-// send writes an event; an empty id leaves the client's Last-Event-ID as it is.
-func (e *events) send(kind, id string, v any) error {
+// event writes a server-sent event; an empty id leaves the client's Last-Event-ID as it is.
+func (s *stream) event(kind, id string, v any) error {
 	text := fmt.Appendf(nil, "event: %s\ndata: %s\n\n", kind, encode(v))
 	if id != "" {
 		text = append([]byte("id: "+id+"\n"), text...)
 	}
-	return e.write(text)
+	return s.write(text)
 }
 
-func (e *events) write(text []byte) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// line writes a value as one line of JSON.
+func (s *stream) line(v any) error { return s.write(append(encode(v), '\n')) }
+
+func (s *stream) write(text []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	// A client that does not read must not hold what waits for it for ever.
-	_ = e.control.SetWriteDeadline(time.Now().Add(writeTime))
-	if _, err := e.w.Write(text); err != nil {
+	if !s.uploading.Load() {
+		_ = s.control.SetWriteDeadline(time.Now().Add(writeTime))
+	}
+	if _, err := s.w.Write(text); err != nil {
 		return err
 	}
-	return e.control.Flush()
+	return s.control.Flush()
+}
+
+// uploaded is called, from any goroutine, when the client has sent all: from now on it must read.
+func (s *stream) uploaded() {
+	s.uploading.Store(false)
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeTime))
 }
 
 // keepAlive writes a comment every so often until stop is called.
-func (e *events) keepAlive(every time.Duration) (stop func()) {
+func (s *stream) keepAlive(every time.Duration) (stop func()) {
 	tick := time.NewTicker(every)
 	done := make(chan struct{})
 	var running sync.WaitGroup
@@ -49,7 +71,7 @@ func (e *events) keepAlive(every time.Duration) (stop func()) {
 			case <-done:
 				return
 			case <-tick.C:
-				_ = e.write([]byte(": still here\n\n")) // an error shows at the next event
+				_ = s.write([]byte(": still here\n\n")) // an error shows at the next event
 			}
 		}
 	})

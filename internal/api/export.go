@@ -28,23 +28,20 @@ func (a *API) getEvents(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Accel-Buffering", "no")
-	events := &events{w: w, control: http.NewResponseController(w)}
+	events := newStream(w, "text/event-stream")
 	if events.write([]byte(": the results of "+id+"\n\n")) != nil {
 		return
 	}
 	stop := events.keepAlive(heartbeat)
 	defer stop()
 	for mark, res := range a.Tracker.Watch(r.Context(), id, r.Header.Get("Last-Event-ID")) {
-		if events.send("result", mark, res) != nil {
+		if events.event("result", mark, res) != nil {
 			return
 		}
 	}
 	if job, err := a.Tracker.Job(r.Context(), id); err == nil && job.Finished() {
 		job.Images = []ocelli.ImageStatus{}
-		_ = events.send("done", "", job) // the client has gone, or it has all
+		_ = events.event("done", "", job) // the client has gone, or it has all
 	}
 }
 

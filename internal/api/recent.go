@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 )
 
 const (
@@ -15,9 +16,9 @@ const (
 )
 
 // getJobs lists the jobs that were accepted last, newest first. The id of a job is all that it takes to see it, so a stranger must not
-// learn one here: the list is for people at the machine itself.
+// learn one here: without API keys the list is for people at the machine itself, and with them each caller's is its own.
 func (a *API) getJobs(w http.ResponseWriter, r *http.Request) {
-	if !AtThisMachine(r) {
+	if access.From(r.Context()) == nil && !AtThisMachine(r) {
 		a.fail(w, r, ocelli.Errorf(ocelli.Forbidden, "jobs are listed only to callers on the service's own machine that reach it directly"))
 		return
 	}
@@ -34,7 +35,7 @@ func (a *API) getJobs(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"jobs": jobs})
+	answer(w, http.StatusOK, jobList{jobs})
 }
 
 // AtThisMachine reports whether a request comes from a program on the machine of the service, as far as that can be told: from a loopback

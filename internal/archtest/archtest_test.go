@@ -19,32 +19,44 @@ const module = "github.com/ocelli/ocelli"
 // what [besides] lists. Drivers are looked at by their own rule.
 var layers = [][]string{
 	{""},
-	{"models", "internal/durable", "internal/blob", "internal/queue", "internal/notify", "internal/decode", "internal/ortlib", "internal/ortlib/pack"},
-	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/natsconn", "internal/telemetry", "client"},
-	{"internal/intake", "internal/work", "internal/scale", "internal/catalog", "internal/eval"},
-	{"internal/api", "internal/web", "internal/rekognition", "internal/sim"},
-	{"cmd/ocelli", "internal/ortlib/pack"},
+	{"models", "internal/durable", "internal/blob", "internal/queue", "internal/notify", "internal/decode", "internal/ortlib", "internal/ortlib/pack", "internal/sandbox"},
+	{"internal/access"},
+	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/natsconn", "internal/awsconn", "internal/telemetry", "internal/sigv4", "internal/openapi", "client"},
+	{"internal/intake", "internal/ingest", "internal/work", "internal/scale", "internal/catalog", "internal/eval",
+		"internal/load", "internal/bulk"},
+	{"internal/api", "internal/web", "internal/rekognition", "internal/oip", "internal/sim"},
+	{"cmd/ocelli", "internal/ortlib/pack", "e2e/chaos"},
 }
 
 // drivers are the packages behind each seam. A driver imports its own seam, the root and what stands in besides, and
 // only cmd/ocelli imports it.
 var drivers = map[string]string{
 	"internal/blob/fileblob":     "internal/blob",
+	"internal/blob/s3blob":       "internal/blob",
+	"internal/queue/sqsqueue":    "internal/queue",
+	"internal/notify/sqsnotify":  "internal/notify",
+	"internal/scale/sqslead":     "internal/scale",
 	"internal/queue/natsqueue":   "internal/queue",
 	"internal/notify/natsnotify": "internal/notify",
 	"internal/fleet/procfleet":   "internal/fleet",
+	"internal/fleet/ec2fleet":    "internal/fleet",
 	"internal/classify/onnx":     "internal/classify",
 	"internal/scale/natslead":    "internal/scale",
 }
 
 // besides are imports beyond the rules, each with its reason.
 var besides = map[string][]string{
-	"internal/blob/fileblob": {"internal/durable"}, // files that survive power loss
+	"internal/blob/fileblob":    {"internal/durable"}, // files that survive power loss
+	"internal/blob/s3blob":      {"internal/awsconn"}, // what AWS answers, explained in one place
+	"internal/queue/sqsqueue":   {"internal/awsconn"},
+	"internal/notify/sqsnotify": {"internal/awsconn"},
+	"internal/scale/sqslead":    {"internal/awsconn"},
+	"internal/fleet/ec2fleet":   {"internal/awsconn"},
 }
 
 // suites are the exported test suites beside the seams: any test may import them, and no production code.
 var suites = []string{"internal/blob/blobtest", "internal/queue/queuetest", "internal/notify/notifytest",
-	"internal/fleet/fleettest", "internal/classify/classifytest", "internal/scale/leadtest"}
+	"internal/fleet/fleettest", "internal/fleet/ec2fleet/ec2test", "internal/classify/classifytest", "internal/scale/leadtest", "internal/work/worktest", "internal/awstest"}
 
 // pkg is one package of the tree.
 type pkg struct {

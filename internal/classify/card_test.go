@@ -161,13 +161,13 @@ func TestRank(t *testing.T) {
 			t.Errorf("%s: %s", what, diff)
 		}
 	}
-	check("logits", top(1, 3, 2), []ocelli.Label{{Name: "b", Score: 0.665}, {Name: "c", Score: 0.245}})
-	check("equal ones keep the order of the model", top(1, 1, 1), []ocelli.Label{{Name: "a", Score: 0.333}, {Name: "b", Score: 0.333}})
-	check("huge logits do not overflow", top(1e38, 3e38, -3e38), []ocelli.Label{{Name: "b", Score: 1}, {Name: "a"}})
+	check("logits", top(1, 3, 2), []ocelli.Label{{Name: "b", Index: 1, Score: 0.665}, {Name: "c", Index: 2, Score: 0.245}})
+	check("equal ones keep the order of the model", top(1, 1, 1), []ocelli.Label{{Name: "a", Score: 0.333}, {Name: "b", Index: 1, Score: 0.333}})
+	check("huge logits do not overflow", top(1e38, 3e38, -3e38), []ocelli.Label{{Name: "b", Index: 1, Score: 1}, {Name: "a"}})
 	spec.Temperature = 2
-	check("a temperature flattens logits", top(1, 3, 2), []ocelli.Label{{Name: "b", Score: 0.506}, {Name: "c", Score: 0.307}})
+	check("a temperature flattens logits", top(1, 3, 2), []ocelli.Label{{Name: "b", Index: 1, Score: 0.506}, {Name: "c", Index: 2, Score: 0.307}})
 	spec.Softmax = false
-	check("and probabilities alike", top(0.0900306, 0.665241, 0.2447285), []ocelli.Label{{Name: "b", Score: 0.506}, {Name: "c", Score: 0.307}})
+	check("and probabilities alike", top(0.0900306, 0.665241, 0.2447285), []ocelli.Label{{Name: "b", Index: 1, Score: 0.506}, {Name: "c", Index: 2, Score: 0.307}})
 	spec.Softmax, spec.Temperature, spec.Labels = true, 1, make([]ocelli.Label, 500)
 	scores := make([]float32, 500)
 	for i := range scores {

@@ -33,6 +33,7 @@ func (s *Spec) Rank(scores []float32, k int) ([]ocelli.Label, error) {
 	labels := make([]ocelli.Label, len(best))
 	for i, at := range best {
 		labels[i] = s.Labels[at]
+		labels[i].Index = at
 		labels[i].Score = min(max(probabilities[at], 0), 1)
 	}
 	return labels, nil

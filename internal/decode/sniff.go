@@ -38,6 +38,15 @@ func formatOf(head []byte) *format {
 	return nil
 }
 
+// MediaTypes returns the media types of the formats that are read here.
+func MediaTypes() []string {
+	types := make([]string, len(formats))
+	for i, f := range formats {
+		types[i] = f.mediaType
+	}
+	return types
+}
+
 // foreign are image formats that are known and not read here.
 var foreign = []struct {
 	mediaType, name string

@@ -1,5 +1,7 @@
 // Package durable keeps files so that those it said are kept survive the loss of power, whole.
 //
+// # Large files
+//
 // A file comes into being by these system calls, in this order:
 //
 //	openat(+tmp, O_CREAT|O_EXCL)   a temporary file on the same mount
@@ -11,17 +13,21 @@
 // Leaving out the first fsync gives files that are empty or cut short after a crash, and leaving out the last
 // gives files that are gone: Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014.
 //
-// Flushing is what a write costs, so it is shared. Many files written into one folder at the same time are made
-// durable by one fsync of the folder (see syncer), and the kernel joins fsyncs of different files that run at the same
-// time in one commit of its journal. So throughput grows with the number of concurrent writers, and one writer alone waits for
-// the disk twice for each file.
+// # Small files
+//
+// Flushing is what a write costs, and two flushes for each small file are far more than its bytes. So files of at most
+// smallLimit, and removals, are entered in a journal first, which is flushed once for all that come at the same time; then the
+// file is written without any flush. Its bytes are twice on the disk for a while, and once the loss of power is
+// over, the journal is carried out anew (see journal, and Gray and Reuter, "Transaction Processing", 1993, chapter 9). On a
+// file system of the network, which other machines may write to, there is no journal and all files are large.
 //
 // After an fsync that failed, Linux may report the next one as good (https://lwn.net/Articles/752063/). Files are safe
-// from that, since a file whose fsync failed is thrown away. A folder is metadata, and where its journal cannot be
-// written ext4, XFS and btrfs stop taking writes at all.
+// from that, since a file or a journal whose fsync failed is thrown away. A folder is metadata, and where that
+// cannot be written ext4, XFS and btrfs stop taking writes at all.
 package durable
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -50,19 +56,22 @@ type Tree struct {
 	sys     system
 	folders *folders
 	temp    *temp
+	journal *journal // nil where the file system is not fit for one
+	names   nameLocks
 }
 
 // Open returns the tree at dir, which it makes if need be, and removes temporary files that dead processes left in
 // it. An error is one sentence that says what to do.
 func Open(dir string) (*Tree, error) {
-	t, err := open(dir, kernel{})
+	t, err := open(dir, kernel{}, syncFileSystem)
 	if err != nil {
 		return nil, fmt.Errorf("the folder %s cannot be used: %s (%w)", dir, advice(err), err)
 	}
 	return t, nil
 }
 
-func open(dir string, sys system) (*Tree, error) {
+// open returns a tree that has no journal where syncfs is nil.
+func open(dir string, sys system, syncfs func(*os.File) error) (*Tree, error) {
 	if err := makeRoot(dir); err != nil {
 		return nil, err
 	}
@@ -77,11 +86,20 @@ func open(dir string, sys system) (*Tree, error) {
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
-	temp, err := openTemp(root)
-	if err != nil {
+	t := &Tree{root: root, sys: sys, folders: newFolders(sys, top)}
+	if t.temp, err = openTemp(root); err != nil {
 		return nil, errors.Join(err, top.Close(), root.Close())
 	}
-	return &Tree{root: root, sys: sys, folders: newFolders(sys, top), temp: temp}, nil
+	if syncfs == nil {
+		return t, nil
+	}
+	if t.journal, err = openJournal(t, syncfs); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	if t.journal != nil {
+		t.names.file = t.journal.lock
+	}
+	return t, nil
 }
 
 // makeRoot makes dir and the folders above it that are missing, and makes that durable.
@@ -130,7 +148,7 @@ func advice(err error) string {
 
 // Close gives back what the tree holds open. It must not run beside other calls.
 func (t *Tree) Close() error {
-	return errors.Join(t.temp.close(), t.folders.close(), t.root.Close())
+	return errors.Join(t.journal.close(), t.temp.close(), t.folders.close(), t.root.Close())
 }
 
 // Root returns the tree for reading. It is closed with the tree.
@@ -143,22 +161,20 @@ func (t *Tree) Put(ctx context.Context, name string, r io.Reader) (int64, error)
 	if err := check(name); err != nil {
 		return 0, err
 	}
-	var n int64
-	temp, err := t.write(func(f *os.File) (err error) {
-		n, err = copyAll(ctx, f, r)
-		return err
-	})
-	if err != nil {
+	if t.journal == nil {
+		return t.putLarge(ctx, name, r)
+	}
+	buffer := smallBuffers.Get().(*[smallLimit + 1]byte)
+	defer smallBuffers.Put(buffer)
+	n, err := io.ReadFull(&source{ctx, r}, buffer[:])
+	switch err {
+	case nil:
+		return t.putLarge(ctx, name, io.MultiReader(bytes.NewReader(buffer[:]), r))
+	case io.EOF, io.ErrUnexpectedEOF:
+	default:
 		return 0, err
 	}
-	err = t.enter(ctx, name, func(in *os.File, base string) error {
-		return t.sys.Rename(t.temp.dir, temp, in, base)
-	})
-	if err != nil {
-		t.sys.Unlink(t.temp.dir, temp) // fails where the error came after the rename
-		return 0, err
-	}
-	return n, nil
+	return t.putSmall(ctx, name, buffer[:n])
 }
 
 // Create writes body to the file name unless there is one. Of any number of concurrent calls, in whatever
@@ -170,24 +186,70 @@ func (t *Tree) Create(ctx context.Context, name string, body []byte) (bool, erro
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
+	if t.journal == nil || len(body) > smallLimit {
+		return t.createLarge(ctx, name, body)
+	}
+	return t.createSmall(ctx, name, body)
+}
+
+func (t *Tree) putLarge(ctx context.Context, name string, r io.Reader) (n int64, err error) {
+	temp, err := t.write(func(f *os.File) (err error) {
+		if n, err = copyAll(ctx, f, r); err != nil {
+			return err
+		}
+		return t.sys.Sync(f)
+	})
+	if err != nil {
+		return 0, err
+	}
+	err = t.settle(name, func() error {
+		return t.enter(ctx, name, durably, func(in *os.File, base string) error {
+			return t.sys.Rename(t.temp.dir, temp, in, base)
+		})
+	})
+	if err != nil {
+		t.sys.Unlink(t.temp.dir, temp) // fails where the error came after the rename
+		return 0, err
+	}
+	return n, nil
+}
+
+func (t *Tree) createLarge(ctx context.Context, name string, body []byte) (created bool, err error) {
 	temp, err := t.write(func(f *os.File) error {
-		_, err := f.Write(body)
-		return err
+		if _, err := f.Write(body); err != nil {
+			return err
+		}
+		return t.sys.Sync(f)
 	})
 	if err != nil {
 		return false, err
 	}
 	defer t.sys.Unlink(t.temp.dir, temp) // what stays because this failed is swept by a later Open
-	created := false
-	err = t.enter(ctx, name, func(in *os.File, base string) error {
-		err := t.sys.Link(t.temp.dir, temp, in, base)
-		created = err == nil
-		if errors.Is(err, fs.ErrExist) {
-			return isFile(in, base)
-		}
-		return err
+	err = t.settle(name, func() error {
+		return t.enter(ctx, name, durably, func(in *os.File, base string) error {
+			err := t.sys.Link(t.temp.dir, temp, in, base)
+			created = err == nil
+			if errors.Is(err, fs.ErrExist) {
+				return isFile(in, base)
+			}
+			return err
+		})
 	})
 	return created && err == nil, err
+}
+
+// settle gives a file that was made durable by itself its name, by give, and enters that in the journal, so that it is not undone by
+// an older record.
+func (t *Tree) settle(name string, give func() error) error {
+	if t.journal == nil {
+		return give()
+	}
+	return t.journaled(nil, []string{name}, func(l *log) error {
+		if err := give(); err != nil {
+			return err
+		}
+		return t.journal.write(l, record{kind: elsewhere, name: name})
+	})
 }
 
 // isFile returns nil when base is a file in the folder.
@@ -204,22 +266,19 @@ func isFile(in *os.File, base string) error {
 
 // check returns an error unless name can be the name of a file.
 func check(name string) error {
-	if first, _, _ := strings.Cut(name, "/"); !fs.ValidPath(name) || name == "." || first == TempDir {
+	if first, _, _ := strings.Cut(name, "/"); !fs.ValidPath(name) || name == "." || first == TempDir || first == JournalDir {
 		return fmt.Errorf("%q cannot be the name of a file: %w", name, fs.ErrInvalid)
 	}
 	return nil
 }
 
-// write makes a temporary file that fill has filled, and that is durable, and returns its name.
+// write makes a temporary file that fill has filled, and returns its name.
 func (t *Tree) write(fill func(*os.File) error) (name string, err error) {
 	f, name, err := t.temp.create()
 	if err != nil {
 		return "", err
 	}
 	err = fill(f)
-	if err == nil {
-		err = t.sys.Sync(f)
-	}
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
@@ -258,9 +317,15 @@ func (s *source) Read(p []byte) (int, error) {
 // at just that moment.
 const maxTries = 100
 
-// enter lets give make a name in the folder of the file name, and makes that name durable. Where the folder was removed
-// in between, because it was empty, that is repeated with a new folder of that name.
-func (t *Tree) enter(ctx context.Context, name string, give func(in *os.File, base string) error) error {
+// Whether a name survives the loss of power when enter returns.
+const (
+	durably = true
+	quickly = false
+)
+
+// enter lets give make a name in the folder of the file name, and makes that name durable where it is told to. Where the
+// folder was removed in between, because it was empty, that is repeated with a new folder of that name.
+func (t *Tree) enter(ctx context.Context, name string, how bool, give func(in *os.File, base string) error) error {
 	dir, base := path.Split(name)
 	var err error
 	for range maxTries {
@@ -269,10 +334,16 @@ func (t *Tree) enter(ctx context.Context, name string, give func(in *os.File, ba
 		}
 		var in *folder
 		if in, err = t.folders.acquire(path.Clean(dir)); err == nil {
-			if err = give(in.file, base); err == nil {
-				err = in.sync()
-			} else if isGone(err) {
+			if how == durably {
+				err = t.folders.keepNames(in)
+			}
+			if err == nil {
+				err = give(in.file, base)
+			}
+			if isGone(err) {
 				t.folders.forget(in)
+			} else if err == nil && how == durably {
+				err = in.sync()
 			}
 			t.folders.release(in)
 		}

@@ -17,7 +17,7 @@ import (
 
 func openTree(t *testing.T, dir string, sys system) *Tree {
 	t.Helper()
-	tree, err := open(dir, sys)
+	tree, err := open(dir, sys, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,13 +15,14 @@ import (
 // maxFolders bounds how many folders are kept open while nobody writes into them.
 const maxFolders = 256
 
-// folder is an open folder whose own name is durable. As long as it is open, its inode is not given to another;
-// if somebody removes it, every attempt to make a name in it fails with ENOENT.
+// folder is an open folder. As long as it is open, its inode is not given to another; if somebody removes it, every attempt
+// to make a name in it fails with ENOENT.
 type folder struct {
 	*syncer
 	path  string
 	file  *os.File
-	users int // guarded by folders.mu
+	kept  atomic.Bool // its own name is durable, and so are those of the folders above it
+	users int         // guarded by folders.mu
 }
 
 // folders keeps those open that were written into of late, so that the folders above them need not be flushed
@@ -36,6 +38,7 @@ type folders struct {
 func newFolders(sys system, top *os.File) *folders {
 	all := &folders{sys: sys, open: map[string]*folder{}}
 	all.top = all.newFolder(".", top)
+	all.top.kept.Store(true)
 	return all
 }
 
@@ -43,7 +46,7 @@ func (all *folders) newFolder(path string, file *os.File) *folder {
 	return &folder{path: path, file: file, syncer: newSyncer(func() error { return all.sys.Sync(file) })}
 }
 
-// acquire returns the folder, which it makes if need be; the caller releases it. ENOENT means that a folder was removed
+// acquire returns the folder, which it makes if need be, if not durably; the caller releases it. ENOENT means that a folder was removed
 // meanwhile, and that another try may do.
 func (all *folders) acquire(dir string) (*folder, error) {
 	if f := all.cached(dir); f != nil {
@@ -64,20 +67,33 @@ func (all *folders) acquire(dir string) (*folder, error) {
 	return all.keep(all.newFolder(dir, file)), nil
 }
 
-// enter opens the folder name in parent, and makes it and its name durable. Also the name of a folder that is there
-// already is flushed, since another process may have made it just now.
+// enter opens the folder name in parent, and makes it where it is missing.
 func (all *folders) enter(parent *folder, name string) (*os.File, error) {
 	if err := all.sys.Mkdir(parent.file, name); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
 	}
-	file, err := openFolder(parent.file, name)
+	return openFolder(parent.file, name)
+}
+
+// keepNames makes the name of f durable, and those of the folders above it. Also names that were there already are flushed,
+// since others may have made them just now.
+func (all *folders) keepNames(f *folder) error {
+	if f.kept.Load() {
+		return nil
+	}
+	parent, err := all.acquire(path.Dir(f.path))
 	if err != nil {
-		return nil, err
+		return err
+	}
+	defer all.release(parent)
+	if err := all.keepNames(parent); err != nil {
+		return err
 	}
 	if err := parent.sync(); err != nil {
-		return nil, errors.Join(err, file.Close())
+		return err
 	}
-	return file, nil
+	f.kept.Store(true)
+	return nil
 }
 
 func openFolder(in *os.File, name string) (*os.File, error) {

@@ -14,28 +14,52 @@ import (
 // Remove removes the files, and the folders that become empty by it, and makes that durable. A name that is not there,
 // or is a folder, is no error. A Put into a folder that is removed makes the folder anew.
 func (t *Tree) Remove(ctx context.Context, names ...string) error {
-	inFolder := map[string][]string{}
 	for _, name := range names {
 		if err := check(name); err != nil {
 			return err
 		}
-		dir := path.Dir(name)
-		inFolder[dir] = append(inFolder[dir], path.Base(name))
 	}
-	for dir, bases := range inFolder {
+	for part := range slices.Chunk(names, removeAtOnce) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := t.removeIn(dir, bases); err != nil {
+		if err := t.removePart(part); err != nil {
 			return err
 		}
+	}
+	if t.journal != nil && len(names) > 0 {
+		t.journal.purgeSoon()
 	}
 	return nil
 }
 
+// removeAtOnce bounds for how many names a removal holds the locks.
+const removeAtOnce = 256
+
+func (t *Tree) removePart(names []string) error {
+	inFolder := map[string][]string{}
+	records := make([]record, len(names))
+	for i, name := range names {
+		inFolder[path.Dir(name)] = append(inFolder[path.Dir(name)], path.Base(name))
+		records[i] = record{kind: removed, name: name}
+	}
+	unlink := func(how bool) error {
+		for dir, bases := range inFolder {
+			if err := t.removeIn(dir, bases, how); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if t.journal == nil {
+		return unlink(durably)
+	}
+	return t.journaled(records, names, func(*log) error { return unlink(quickly) })
+}
+
 // removeIn removes files of one folder. It opens the folder anew, as it is now: in one that stayed open since before its
 // removal, nothing would be found.
-func (t *Tree) removeIn(dir string, bases []string) error {
+func (t *Tree) removeIn(dir string, bases []string, how bool) error {
 	f, err := t.root.Open(dir)
 	if isAbsent(err) {
 		return nil
@@ -49,8 +73,10 @@ func (t *Tree) removeIn(dir string, bases []string) error {
 			return err
 		}
 	}
-	if err := t.sys.Sync(f); err != nil {
-		return err
+	if how == durably {
+		if err := t.sys.Sync(f); err != nil {
+			return err
+		}
 	}
 	return t.prune(dir)
 }

@@ -29,7 +29,7 @@ func writeForever(dir string) {
 	}
 	r, w := io.Pipe()
 	go func() {
-		io.WriteString(w, "begun")
+		io.WriteString(w, strings.Repeat("x", smallLimit+2)) // more than goes by way of the journal
 		os.Stdout.WriteString("writing\n")
 	}()
 	_, err = tree.Put(context.Background(), "never", r)

@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/fleet/fleettest"
 	"github.com/ocelli/ocelli/internal/notify"
@@ -73,7 +72,7 @@ func (w *world) work(ctx context.Context, drain <-chan struct{}, name string) er
 	w.mu.Lock()
 	w.hands[name] = h
 	w.mu.Unlock()
-	h.Ready(ocelli.Model{Name: "model"})
+	h.Ready("model")
 	go h.Run(reporting)
 	select {
 	case <-ctx.Done():

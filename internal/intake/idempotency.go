@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 )
 
@@ -22,50 +24,69 @@ const abandonedAfter = 24 * time.Hour
 // maxKeyBytes bounds an idempotency key.
 const maxKeyBytes = 255
 
-// Claim gives a new job the idempotency key of its request, or returns the job that has it: then first is false, and nothing is to be
-// submitted. Of many claims at once, on any node, one is the first. An [ocelli.Error] with code Conflict says that the
-// first request is still being accepted.
-//
-// A first claim whose Submit fails must be given up with [Intake.Unclaim], so that the request can be repeated.
-// See draft-ietf-httpapi-idempotency-key-header.
-func (in *Intake) Claim(ctx context.Context, key string) (id ocelli.JobID, first bool, err error) {
+// SubmitOnce is [Intake.Submit] for a request with an idempotency key, which may have come before: then it returns the job that the
+// first such request became, and accepts nothing. A repeat with other content is an [ocelli.Error] with code KeyReused, and one
+// that comes while the first is still being read one with code Conflict. Of many at once, on any node, one is the first. Without
+// a key it is Submit. See draft-ietf-httpapi-idempotency-key-header.
+func (in *Intake) SubmitOnce(ctx context.Context, key string, job ocelli.Manifest, uploads iter.Seq2[Upload, error]) (ocelli.JobID, error) {
+	if key == "" {
+		_, err := in.Submit(ctx, job, uploads)
+		return job.ID, err
+	}
+	first, err := in.claim(ctx, key, job.ID)
+	if err != nil {
+		return "", err
+	}
+	content := newFingerprint(job)
+	if first != nil {
+		return first.ID, content.check(first, uploads)
+	}
+	if _, err := in.submit(ctx, job, content.of(uploads), func(m *ocelli.Manifest) { m.Fingerprint = content.sum() }); err != nil {
+		in.unclaim(ctx, key, job.ID)
+		return "", err
+	}
+	return job.ID, nil
+}
+
+// claim gives a job the idempotency key of its request, or returns the job that has it. A claim of a job that is not
+// accepted in the end must be given up with unclaim, so that the request can be repeated.
+func (in *Intake) claim(ctx context.Context, key string, job ocelli.JobID) (holder *ocelli.Manifest, err error) {
 	if len(key) > maxKeyBytes {
-		return "", false, ocelli.Errorf(ocelli.BadRequest, "the Idempotency-Key has %d bytes: use %d at most", len(key), maxKeyBytes)
+		return nil, ocelli.Errorf(ocelli.BadRequest, "the Idempotency-Key has %d bytes: use %d at most", len(key), maxKeyBytes)
 	}
 	// A claim is never replaced. The key of one that was abandoned passes to the next turn, which again one wins.
 	for turn := 0; ; turn++ {
-		id = NewJob()
-		first, err = in.Blobs.Create(ctx, claimKey(key, turn), []byte(id))
+		first, err := in.Blobs.Create(ctx, claimKey(ctx, key, turn), []byte(job))
 		if err != nil || first {
-			return id, first, explain(err)
+			return nil, explain(err)
 		}
-		id, err = in.claimed(ctx, claimKey(key, turn))
+		id, err := in.claimed(ctx, claimKey(ctx, key, turn))
 		if errors.Is(err, blob.ErrNotFound) {
-			return "", false, ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key was just refused: repeat it")
+			return nil, ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key was just refused: repeat it")
 		}
 		if err != nil {
-			return "", false, explain(err)
+			return nil, explain(err)
 		}
-		_, err = in.Results.LoadManifest(ctx, id)
+		holder, err = in.Results.LoadManifest(ctx, id)
 		if !errors.Is(err, blob.ErrNotFound) {
-			return id, false, explain(err)
+			return holder, explain(err)
 		}
 		if began, err := ulid.ParseStrict(string(id)); err == nil && time.Since(ulid.Time(began.Time())) < abandonedAfter {
-			return "", false, ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key is still being read: repeat it later")
+			return nil, ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key is still being read: repeat it later")
 		}
 	}
 }
 
-// Unclaim frees the key of a job that was not accepted.
-func (in *Intake) Unclaim(ctx context.Context, key string, id ocelli.JobID) {
+// unclaim frees the key of a job that was not accepted.
+func (in *Intake) unclaim(ctx context.Context, key string, id ocelli.JobID) {
 	ctx = context.WithoutCancel(ctx)
 	for turn := 0; ; turn++ {
-		holder, err := in.claimed(ctx, claimKey(key, turn))
+		holder, err := in.claimed(ctx, claimKey(ctx, key, turn))
 		if err != nil {
 			return // a claim that stays is free again after abandonedAfter
 		}
 		if holder == id {
-			_ = in.Blobs.Delete(ctx, claimKey(key, turn))
+			_ = in.Blobs.Delete(ctx, claimKey(ctx, key, turn))
 			return
 		}
 	}
@@ -89,8 +110,12 @@ func (in *Intake) claimed(ctx context.Context, claim string) (ocelli.JobID, erro
 	return id, nil
 }
 
-// claimKey is the blob key of a claim. Keys of people can hold anything, so it is a hash.
-func claimKey(key string, turn int) string {
+// claimKey is the blob key of a claim. Keys of people can hold anything, so it is a hash; and what one owner claims is not
+// another's.
+func claimKey(ctx context.Context, key string, turn int) string {
+	if owner := access.Owner(ctx); owner != "" {
+		key = owner + "\x00" + key
+	}
 	sum := sha256.Sum256([]byte(key))
 	return fmt.Sprintf("claims/%s.%d", hex.EncodeToString(sum[:]), turn)
 }

@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/decode"
 	"github.com/ocelli/ocelli/internal/queue"
@@ -24,19 +26,32 @@ import (
 
 // Limits bound what one request may bring.
 type Limits struct {
-	ImageBytes int64 // one image; more becomes a result with the error [ocelli.TooLarge]
-	JobImages  int   // images of one job; more ends the request with [ocelli.TooManyImages]
-	Backlog    int64 // images that wait; at this many a new job is refused with [ocelli.Overloaded]
+	RequestBytes int64 // one request, also once its archives are unpacked; more ends it with [ocelli.TooLarge]
+	ImageBytes   int64 // one image; more becomes a result with the error [ocelli.TooLarge]
+	JobImages    int   // images of one job; more ends the request with [ocelli.TooManyImages]
+	Backlog      int64 // images that wait; at this many a new job is refused with [ocelli.Overloaded]
 }
 
 // Upload is one file of a request.
 type Upload struct {
 	Field string    // the name of the form field, "" where there is none
 	Name  string    // as the sender named it: hostile
-	Body  io.Reader // read before the next upload is asked for
+	Body  io.Reader // read before the next upload is asked for; it may end in a [Fault]
+	// Fault, where it is not nil, is what is wrong with the file, in a sentence that lacks its subject. Then there is no Body.
+	Fault *ocelli.Error
+	// Ref stands for the content where that is not part of the request: the URL that it will come from.
+	Ref string
 }
 
-// Intake accepts jobs. Its fields are set before first use; its methods may be called from any number of goroutines.
+// Fault is an error of a [Upload]'s Body that concerns this one file and not the request.
+type Fault struct {
+	Because *ocelli.Error // in a sentence that lacks its subject
+}
+
+func (f *Fault) Error() string { return f.Because.Message }
+
+// Intake accepts jobs. Its fields are set before first use; its methods may be called from any number of goroutines. [Intake.Run]
+// must be running for deadlines to hold where there are no workers.
 type Intake struct {
 	Blobs   blob.Store
 	Queue   queue.Queue
@@ -44,6 +59,7 @@ type Intake struct {
 	Tracker *result.Tracker
 	Limits  Limits
 	Store   string // the identity of Blobs
+	Log     *slog.Logger
 	// Sent, where it is not nil, is told how many images have just been queued.
 	Sent func(n int)
 }
@@ -56,31 +72,44 @@ const (
 	takeBackTime = 30 * time.Second
 )
 
-// NewJob returns a new id.
+// NewJob returns a job without images and with an id of its own.
 //
 // The id is all that a stranger needs to see a job, so its 80 random bits cannot be guessed.
-func NewJob() ocelli.JobID { return ocelli.JobID(ulid.MustNew(ulid.Now(), rand.Reader).String()) }
+func NewJob() ocelli.Manifest {
+	now := time.Now().UTC()
+	return ocelli.Manifest{ID: ocelli.JobID(ulid.MustNew(ulid.Timestamp(now), rand.Reader).String()), Created: now}
+}
 
-// Submit accepts uploads as the new job id. When it returns without error every image is kept and queued, or has a
-// result that says what is wrong with it: whatever happens now, each ends with exactly one result.
+// Submit accepts uploads as the images of job, which [NewJob] has made, and returns it with them. When it returns without error
+// every image is kept and queued, or has a result that says what is wrong with it: whatever happens now, each ends with exactly
+// one result.
 //
 // Images are classified from the moment they are queued, while later ones are still read. An [ocelli.Error]
 // tells what is wrong with the request as a whole; then, and when ctx or uploads end early, what was
 // accepted of the job is taken back, and images of it that wait are dropped.
-func (in *Intake) Submit(ctx context.Context, id ocelli.JobID, uploads iter.Seq2[Upload, error]) (ocelli.Manifest, error) {
+func (in *Intake) Submit(ctx context.Context, job ocelli.Manifest, uploads iter.Seq2[Upload, error]) (ocelli.Manifest, error) {
+	return in.submit(ctx, job, uploads, func(*ocelli.Manifest) {})
+}
+
+// submit is Submit; it calls seal for what is only known when all uploads have been read.
+func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.Seq2[Upload, error], seal func(*ocelli.Manifest)) (ocelli.Manifest, error) {
 	if err := in.admit(ctx); err != nil {
 		return ocelli.Manifest{}, err
 	}
-	in.Tracker.Begin(id, time.Now().UTC())
-	m, err := in.accept(ctx, id, uploads)
+	job.Owner = access.Owner(ctx)
+	in.Tracker.Begin(job)
+	var counted int64
+	m, err := in.accept(ctx, job, counting(ctx, uploads, &counted))
 	if err == nil && len(m.Images) == 0 {
 		err = ocelli.Errorf(ocelli.NoImages, "the request holds no file: choose at least one image")
 	}
 	if err == nil {
+		seal(&m)
 		err = in.Results.SaveManifest(ctx, m)
 	}
 	if err != nil {
-		in.takeBack(context.WithoutCancel(ctx), id)
+		in.takeBack(context.WithoutCancel(ctx), job.ID)
+		_ = access.Spend(ctx, -counted) // giving back does not fail
 		return ocelli.Manifest{}, explain(err)
 	}
 	return m, nil
@@ -98,25 +127,34 @@ func (in *Intake) admit(ctx context.Context) error {
 	return nil
 }
 
+// accepting is one job that is being read.
+type accepting struct {
+	*Intake
+	job     ocelli.Manifest
+	keeping *errgroup.Group    // images and results that are being stored
+	kept    chan<- ocelli.Task // images that are stored and wait to be sent
+}
+
 // accept reads the uploads one after another. Small ones are kept side by side, because each waits for the disk; their
 // messages go to the queue in whatever groups have come together while the last group was sent.
-func (in *Intake) accept(ctx context.Context, id ocelli.JobID, uploads iter.Seq2[Upload, error]) (ocelli.Manifest, error) {
+func (in *Intake) accept(ctx context.Context, job ocelli.Manifest, uploads iter.Seq2[Upload, error]) (ocelli.Manifest, error) {
 	kept := make(chan ocelli.Task, sendAtOnce)
 	sending, sendCtx := errgroup.WithContext(ctx)
 	sending.Go(func() error { return in.send(sendCtx, kept) })
 	keeping, keepCtx := errgroup.WithContext(sendCtx)
 	keeping.SetLimit(smallAtOnce)
 
-	err := in.read(keepCtx, id, uploads, keeping, kept)
+	a := &accepting{Intake: in, job: job, keeping: keeping, kept: kept}
+	err := a.read(keepCtx, uploads)
 	err = errors.Join(err, keeping.Wait())
 	close(kept)
 	if err = errors.Join(err, sending.Wait()); err != nil {
 		return ocelli.Manifest{}, err
 	}
-	return in.Tracker.Settle(id)
+	return in.Tracker.Settle(job.ID)
 }
 
-func (in *Intake) read(ctx context.Context, id ocelli.JobID, uploads iter.Seq2[Upload, error], keeping *errgroup.Group, kept chan<- ocelli.Task) error {
+func (a *accepting) read(ctx context.Context, uploads iter.Seq2[Upload, error]) error {
 	place := 0
 	for up, err := range uploads {
 		if err != nil {
@@ -125,11 +163,13 @@ func (in *Intake) read(ctx context.Context, id ocelli.JobID, uploads iter.Seq2[U
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if place++; place > in.Limits.JobImages {
-			return ocelli.Errorf(ocelli.TooManyImages, "the request holds more than %d images: send the rest as another job", in.Limits.JobImages)
+		if place++; place > a.Limits.JobImages {
+			return ocelli.Errorf(ocelli.TooManyImages, "the request holds more than %d images: send the rest as another job", a.Limits.JobImages)
 		}
-		image := ocelli.Image{ID: ocelli.NewImageID(id, place), Name: CleanName(up.Name)}
-		if err := in.one(ctx, image, up.Body, keeping, kept); err != nil {
+		image := ocelli.Image{ID: ocelli.NewImageID(a.job.ID, place), Name: CleanName(up.Name)}
+		if up.Fault != nil {
+			a.reject(ctx, image, up.Fault)
+		} else if err := a.one(ctx, image, up.Body); err != nil {
 			return err
 		}
 	}
@@ -137,43 +177,38 @@ func (in *Intake) read(ctx context.Context, id ocelli.JobID, uploads iter.Seq2[U
 }
 
 // one accepts one image: a bad one gets its result here, and a good one is kept and handed on to be sent.
-func (in *Intake) one(ctx context.Context, image ocelli.Image, body io.Reader, keeping *errgroup.Group, kept chan<- ocelli.Task) error {
-	src := newSource(body, in.Limits.ImageBytes)
+func (a *accepting) one(ctx context.Context, image ocelli.Image, body io.Reader) error {
+	src := newSource(body, a.Limits.ImageBytes)
 	head, err := src.Peek(sniffBytes)
 	if err != nil {
-		return err
+		return a.rejectIf(ctx, image, err)
 	}
 	image.Type = decode.Sniff(head)
 	if fault := ocelli.AsError(decode.Check(head)); fault != nil {
-		in.reject(ctx, image, ocelli.Errorf(fault.Code, "%s %s", image.Name, fault.Message), keeping)
+		a.reject(ctx, image, fault)
 		return nil
 	}
 
 	small, err := io.ReadAll(io.LimitReader(src, smallBytes+1))
 	if err == nil && len(small) <= smallBytes {
 		image.Size = int64(len(small))
-		in.Tracker.Add(image)
-		keeping.Go(func() error {
-			if _, err := in.keep(ctx, image.ID, bytes.NewReader(small)); err != nil {
+		a.Tracker.Add(image)
+		a.keeping.Go(func() error {
+			if _, err := a.keep(ctx, image.ID, bytes.NewReader(small)); err != nil {
 				return err
 			}
-			return in.handOn(ctx, image, kept)
+			return a.handOn(ctx, image)
 		})
 		return nil
 	}
 	if err == nil {
-		image.Size, err = in.keep(ctx, image.ID, io.MultiReader(bytes.NewReader(small), src))
-	}
-	if errors.Is(err, errTooLarge) {
-		in.reject(ctx, image, ocelli.Errorf(ocelli.TooLarge,
-			"%s is larger than %d MB, the limit for one image: make it smaller and send it again", image.Name, in.Limits.ImageBytes>>20), keeping)
-		return nil
+		image.Size, err = a.keep(ctx, image.ID, io.MultiReader(bytes.NewReader(small), src))
 	}
 	if err != nil {
-		return err
+		return a.rejectIf(ctx, image, err)
 	}
-	in.Tracker.Add(image)
-	return in.handOn(ctx, image, kept)
+	a.Tracker.Add(image)
+	return a.handOn(ctx, image)
 }
 
 // keep stores the bytes of an image, durably.
@@ -187,24 +222,36 @@ func (in *Intake) keep(ctx context.Context, image ocelli.ImageID, r io.Reader) (
 }
 
 // handOn gives a kept image to the sender.
-func (in *Intake) handOn(ctx context.Context, image ocelli.Image, kept chan<- ocelli.Task) error {
-	task := ocelli.Task{Image: image.ID, Name: image.Name, Accepted: time.Now().UTC(), ReplyTo: in.Tracker.Topic(), Store: in.Store}
+func (a *accepting) handOn(ctx context.Context, image ocelli.Image) error {
+	task := ocelli.Task{
+		Image: image.ID, Name: image.Name, Accepted: time.Now().UTC(), Deadline: a.job.Deadline, ReplyTo: a.Tracker.Topic(), Store: a.Store,
+	}
 	select {
-	case kept <- task:
+	case a.kept <- task:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// reject gives an image that no worker needs to see its result.
-func (in *Intake) reject(ctx context.Context, image ocelli.Image, fault *ocelli.Error, keeping *errgroup.Group) {
-	in.Tracker.Add(image)
-	job, _, _ := image.ID.Split()
-	keeping.Go(func() error {
-		_, err := in.Results.Save(ctx, ocelli.Result{
-			Image: image.ID, Job: job, Name: image.Name, Labels: []ocelli.Label{}, Error: fault,
-		}, in.Tracker.Topic())
+// rejectIf gives an image its result where err is its own fault. Any other error it returns: that ends the request.
+func (a *accepting) rejectIf(ctx context.Context, image ocelli.Image, err error) error {
+	var own *Fault
+	if !errors.As(err, &own) {
+		return err
+	}
+	a.reject(ctx, image, own.Because)
+	return nil
+}
+
+// reject gives an image that no worker needs to see its result. The sentence of the fault lacks its subject.
+func (a *accepting) reject(ctx context.Context, image ocelli.Image, fault *ocelli.Error) {
+	a.Tracker.Add(image)
+	a.keeping.Go(func() error {
+		_, err := a.Results.Save(ctx, ocelli.Result{
+			Image: image.ID, Job: a.job.ID, Name: image.Name, Labels: []ocelli.Label{},
+			Error: ocelli.Errorf(fault.Code, "%s %s", image.Name, fault.Message),
+		}, a.Tracker.Topic())
 		return err
 	})
 }

@@ -35,7 +35,7 @@ func newIntake(blobs blob.Store, q queue.Queue, limits intake.Limits) *intake.In
 	}
 }
 
-var roomy = intake.Limits{ImageBytes: 1 << 20, JobImages: 10_000, Backlog: 1_000_000}
+var roomy = intake.Limits{RequestBytes: 64 << 20, ImageBytes: 1 << 20, JobImages: 10_000, Backlog: 1_000_000}
 
 // picture is a PNG, with so many zeros behind it.
 func picture(padding int) []byte {
@@ -85,9 +85,10 @@ func drain(t *testing.T, q queue.Queue) (tasks []ocelli.Task) {
 func TestEachImageIsKeptAndQueuedOnceUnderItsOwnID(t *testing.T) {
 	blobs, q := new(blob.Mem), queue.NewMem(time.Minute, 100)
 	in := newIntake(blobs, q, roomy)
-	id := intake.NewJob()
+	m := intake.NewJob()
+	id := m.ID
 	small, large := picture(0), picture(700<<10)
-	m, err := in.Submit(t.Context(), id, uploads(upload("a.png", small), upload("a.png", large), upload("x.txt", []byte("text"))))
+	m, err := in.Submit(t.Context(), m, uploads(upload("a.png", small), upload("a.png", large), upload("x.txt", []byte("text"))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,8 +124,9 @@ func TestEachImageIsKeptAndQueuedOnceUnderItsOwnID(t *testing.T) {
 func TestLimitsOfOneImage(t *testing.T) {
 	limit := int64(len(picture(0)))
 	in := newIntake(new(blob.Mem), queue.NewMem(time.Minute, 100), intake.Limits{ImageBytes: limit, JobImages: 10, Backlog: 10})
-	id := intake.NewJob()
-	if _, err := in.Submit(t.Context(), id, uploads(upload("fits.png", picture(0)), upload("one-more.png", picture(1)), upload("far.png", picture(3<<20)))); err != nil {
+	m := intake.NewJob()
+	id := m.ID
+	if _, err := in.Submit(t.Context(), m, uploads(upload("fits.png", picture(0)), upload("one-more.png", picture(1)), upload("far.png", picture(3<<20)))); err != nil {
 		t.Fatal(err)
 	}
 	for place, want := range []ocelli.Code{"", ocelli.TooLarge, ocelli.TooLarge} {
@@ -166,8 +168,9 @@ func TestWhatIsWrongWithAWholeRequest(t *testing.T) {
 				c.limits = roomy
 			}
 			in := newIntake(c.blobs, c.queue, c.limits)
-			id := intake.NewJob()
-			_, err := in.Submit(t.Context(), id, c.uploads)
+			m := intake.NewJob()
+			id := m.ID
+			_, err := in.Submit(t.Context(), m, c.uploads)
 			if e := ocelli.AsError(err); e == nil || e.Code != c.want {
 				t.Fatalf("got %v, want %s", err, c.want)
 			}
@@ -221,7 +224,7 @@ func TestFiveThousandPartsAreFiveThousandResults(t *testing.T) {
 	r.Header.Set("Content-Type", parts.FormDataContentType())
 	q := queue.NewMem(time.Minute, 10_000)
 	in := newIntake(new(blob.Mem), q, roomy)
-	m, err := in.Submit(t.Context(), intake.NewJob(), intake.Uploads(r))
+	m, err := in.Submit(t.Context(), intake.NewJob(), in.Uploads(r))
 	if err != nil || len(m.Images) != 5000 {
 		t.Fatalf("got %d images, %v", len(m.Images), err)
 	}
@@ -249,7 +252,7 @@ func TestUploadsOfARequest(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/?name=given", strings.NewReader(c.body))
 			r.Header.Set("Content-Type", c.contentType)
 			var got []string
-			for up, err := range intake.Uploads(r) {
+			for up, err := range newIntake(new(blob.Mem), queue.NewMem(time.Minute, 1), roomy).Uploads(r) {
 				if err != nil {
 					got = append(got, string(ocelli.AsError(err).Code))
 					break
@@ -302,7 +305,7 @@ func FuzzUploads(f *testing.F) {
 		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 		r.Header.Set("Content-Type", contentType)
 		in := newIntake(new(blob.Mem), queue.NewMem(time.Minute, 100), roomy)
-		m, err := in.Submit(t.Context(), intake.NewJob(), intake.Uploads(r))
+		m, err := in.Submit(t.Context(), intake.NewJob(), in.Uploads(r))
 		if err != nil && ocelli.AsError(err) == nil {
 			t.Errorf("an error without a sentence for the sender: %v", err)
 		}

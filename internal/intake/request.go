@@ -15,8 +15,11 @@ import (
 const maxFields = 1000
 
 // Uploads returns the files of a request as a stream: of a multipart form, under whatever field names, or the body itself as
-// one file. An error of the sequence is an [ocelli.Error] that says what is wrong with the request.
-func Uploads(r *http.Request) iter.Seq2[Upload, error] {
+// one file. No more of the body is read than Limits allow. An error of the sequence is an [ocelli.Error] that says what is
+// wrong with the request.
+func (in *Intake) Uploads(r *http.Request) iter.Seq2[Upload, error] {
+	// Not told which answer it belongs to, the reader leaves that alone: it may be under way already.
+	r.Body = http.MaxBytesReader(nil, r.Body, in.Limits.RequestBytes)
 	mediaType, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case mediaType == "multipart/form-data" && params["boundary"] == "":

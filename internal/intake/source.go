@@ -12,18 +12,19 @@ import (
 	"github.com/ocelli/ocelli/internal/queue"
 )
 
-// errTooLarge ends the reading of an image that has more bytes than the limit.
-var errTooLarge = errors.New("image too large")
-
-// source reads one uploaded file. It ends in errTooLarge beyond the limit, and what else goes wrong while
+// source reads one uploaded file. It ends in a [Fault] beyond the limit, and what else goes wrong while
 // reading is the sender's doing, told as an [ocelli.Error], to keep it apart from the store's own errors.
 type source struct {
-	r    *bufio.Reader
-	left int64
+	r           *bufio.Reader
+	limit, left int64
 }
 
 func newSource(r io.Reader, limit int64) *source {
-	return &source{r: bufio.NewReaderSize(r, 4<<10), left: limit}
+	return &source{r: bufio.NewReaderSize(r, 4<<10), limit: limit, left: limit}
+}
+
+func (s *source) tooLarge() error {
+	return &Fault{ocelli.Errorf(ocelli.TooLarge, "is larger than %d MB, the limit for one image: make it smaller and send it again", s.limit>>20)}
 }
 
 // Peek returns the first n bytes, or all where there are fewer.
@@ -37,7 +38,7 @@ func (s *source) Peek(n int) ([]byte, error) {
 
 func (s *source) Read(p []byte) (int, error) {
 	if s.left < 0 {
-		return 0, errTooLarge
+		return 0, s.tooLarge()
 	}
 	// One byte more than is left tells a file of just the limit from a longer one.
 	if int64(len(p)) > s.left+1 {
@@ -47,7 +48,7 @@ func (s *source) Read(p []byte) (int, error) {
 	s.left -= int64(n)
 	switch {
 	case s.left < 0:
-		return n, errTooLarge
+		return n, s.tooLarge()
 	case err != nil && err != io.EOF:
 		return n, brokenOff(err)
 	}
@@ -58,6 +59,9 @@ func (s *source) Read(p []byte) (int, error) {
 func brokenOff(err error) error {
 	if e := ocelli.AsError(err); e != nil {
 		return e
+	}
+	if own := new(Fault); errors.As(err, &own) {
+		return err
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {

@@ -30,10 +30,11 @@ type tracked struct {
 	promisedAt time.Time
 }
 
-func newTracked(id ocelli.JobID, now time.Time) *tracked {
+func newTracked(m ocelli.Manifest) *tracked {
+	now := time.Now()
 	return &tracked{
 		life:     rand.Text()[:8],
-		manifest: ocelli.Manifest{ID: id, Created: now},
+		manifest: m,
 		changed:  make(chan struct{}),
 		touched:  now,
 		patience: repairFirst,
@@ -112,7 +113,7 @@ func (t *tracked) finished() bool { return t.settled && t.left() == 0 }
 func (t *tracked) job() *ocelli.Job {
 	id := string(t.manifest.ID)
 	j := &ocelli.Job{
-		ID: t.manifest.ID, State: ocelli.JobRunning, Created: t.manifest.Created,
+		ID: t.manifest.ID, State: ocelli.JobRunning, Created: t.manifest.Created, Deadline: t.manifest.Deadline,
 		Total: len(t.results), Done: len(t.arrived) - t.failed, Failed: t.failed,
 		Images: make([]ocelli.ImageStatus, len(t.results)),
 		Links: ocelli.JobLinks{

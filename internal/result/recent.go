@@ -3,6 +3,7 @@ package result
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,13 +11,22 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 )
 
-// Recent returns the n jobs that were accepted last, newest first. Ids begin with their time, so only the keys of a span of time are
+// mostLooked bounds through how many jobs of all callers the list of one caller is looked for.
+const mostLooked = 1000
+
+// Recent returns the n jobs that were accepted last and that whoever asks under ctx may see, newest first; of a caller who may not see
+// all, those among the last thousand of everybody. Ids begin with their time, so only the keys of a span of time are
 // listed: the last half hour at first, and a longer one where that holds too few.
 func (s *Store) Recent(ctx context.Context, n int) ([]ocelli.JobSummary, error) {
 	var newest []ocelli.JobID
+	keep := n
+	if c := access.From(ctx); c != nil && !c.May(access.Admin) {
+		keep = max(n, mostLooked)
+	}
 	for _, prefixes := range spans(time.Now()) {
 		newest = newest[:0]
 		for _, prefix := range prefixes {
@@ -28,22 +38,25 @@ func (s *Store) Recent(ctx context.Context, n int) ([]ocelli.JobSummary, error) 
 				if !id.Valid() {
 					continue
 				}
-				if newest = append(newest, id); len(newest) >= 2*n {
-					newest = slices.Delete(newest, 0, len(newest)-n)
+				if newest = append(newest, id); len(newest) >= 2*keep {
+					newest = slices.Delete(newest, 0, len(newest)-keep)
 				}
 			}
 		}
-		if len(newest) >= n {
+		if len(newest) >= keep {
 			break
 		}
 	}
-	newest = newest[max(0, len(newest)-n):]
+	newest = newest[max(0, len(newest)-keep):]
 	slices.Reverse(newest)
-	jobs := make([]ocelli.JobSummary, 0, len(newest))
+	jobs := []ocelli.JobSummary{}
 	for _, id := range newest {
+		if len(jobs) == n {
+			break
+		}
 		job, err := s.summary(ctx, id)
 		if errors.Is(err, blob.ErrNotFound) {
-			continue // it was deleted just now
+			continue // it was deleted just now, or is not for this caller
 		}
 		if err != nil {
 			return nil, err
@@ -77,6 +90,9 @@ func (s *Store) summary(ctx context.Context, id ocelli.JobID) (ocelli.JobSummary
 	m, err := s.LoadManifest(ctx, id)
 	if err != nil {
 		return ocelli.JobSummary{}, err
+	}
+	if !access.MaySee(ctx, m.Owner) {
+		return ocelli.JobSummary{}, fmt.Errorf("job %s: %w", id, blob.ErrNotFound)
 	}
 	job := ocelli.JobSummary{ID: id, Created: m.Created, Total: len(m.Images)}
 	for _, err := range s.Blobs.List(ctx, ocelli.OutputPrefix(id)) {

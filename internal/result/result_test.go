@@ -44,7 +44,7 @@ func resultOf(job ocelli.JobID, place int, label string) ocelli.Result {
 // begin makes a job of n images.
 func begin(t *testing.T, tracker *result.Tracker, job ocelli.JobID, n int) {
 	t.Helper()
-	tracker.Begin(job, time.Now())
+	tracker.Begin(ocelli.Manifest{ID: job, Created: time.Now()})
 	for place := range n {
 		tracker.Add(image(job, place+1))
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 )
 
@@ -105,15 +106,15 @@ func (t *Tracker) note(n Notice) {
 	}
 }
 
-// Begin makes the tracker expect results of a job whose upload begins. It must come before the first
+// Begin makes the tracker expect results of a job whose upload begins, and which has no images yet. It must come before the first
 // message of the job is sent. The upload ends with [Tracker.Settle] or [Tracker.Abandon].
-func (t *Tracker) Begin(id ocelli.JobID, created time.Time) {
+func (t *Tracker) Begin(m ocelli.Manifest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.makeRoom(0)
-	job := newTracked(id, created)
+	job := newTracked(m)
 	job.begun = true
-	t.jobs[id] = job
+	t.jobs[m.ID] = job
 }
 
 // Add adds the next image to a job that was begun, before its message is sent.
@@ -302,9 +303,22 @@ func notFound(id ocelli.JobID) error {
 	return ocelli.Errorf(ocelli.NotFound, "there is no job %.40q: it was never accepted, or it was deleted", string(id))
 }
 
-// load makes sure that the job is known and its results are read, from the store where they must be. Of many calls for
-// one job one reads, and the others wait for it.
+// load makes sure that the job is known and its results are read. For whoever may not see the job there is none: every way to it
+// leads through here.
 func (t *Tracker) load(ctx context.Context, id ocelli.JobID) error {
+	if err := t.fetch(ctx, id); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if job := t.jobs[id]; job == nil || !access.MaySee(ctx, job.manifest.Owner) {
+		return notFound(id)
+	}
+	return nil
+}
+
+// fetch reads a job from the store unless it is known. Of many calls for one job one reads, and the others wait for it.
+func (t *Tracker) fetch(ctx context.Context, id ocelli.JobID) error {
 	if !id.Valid() {
 		return notFound(id)
 	}
@@ -359,8 +373,10 @@ func (t *Tracker) fromStore(ctx context.Context, id ocelli.JobID) (*tracked, err
 	if err != nil {
 		return nil, err
 	}
-	job := newTracked(id, m.Created)
-	job.add(m.Images...)
+	images := m.Images
+	m.Images = nil
+	job := newTracked(*m)
+	job.add(images...)
 	job.settled = true
 	job.touched = time.Now()
 	job.repair = time.Now().Add(repairFirst)
@@ -409,6 +425,19 @@ func (t *Tracker) due(now time.Time) []ocelli.JobID {
 		case !job.finished() && now.After(job.repair):
 			job.patience = min(2*job.patience, repairMost)
 			job.repair = now.Add(job.patience)
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Overdue returns the jobs that are known here and have not finished although their deadline has passed.
+func (t *Tracker) Overdue(now time.Time) []ocelli.JobID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var ids []ocelli.JobID
+	for id, job := range t.jobs {
+		if by := job.manifest.Deadline; !by.IsZero() && now.After(by) && job.settled && !job.finished() {
 			ids = append(ids, id)
 		}
 	}

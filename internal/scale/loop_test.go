@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/notify"
 	"github.com/ocelli/ocelli/internal/queue"
@@ -37,7 +36,7 @@ func start(t *testing.T, policy scale.Policy) *world {
 		reporting, stop := context.WithCancel(ctx)
 		defer stop()
 		go func() { _ = reporter.Run(reporting) }()
-		reporter.Ready(ocelli.Model{Name: "test"})
+		reporter.Ready("test")
 		for {
 			select {
 			case <-drain:

@@ -21,6 +21,7 @@ type page struct {
 	Private bool     // known only to those who were given its address: not for search engines
 	Refresh *refresh // nil where the page is final; for browsers without JavaScript
 	Version string
+	Visitor string // who has signed in, "" where nobody has to
 	Body    any
 }
 
@@ -34,8 +35,8 @@ type pages map[string]*template.Template
 
 func loadPages(a *assets) pages {
 	all := pages{}
-	for _, name := range []string{"workbench", "fleet", "model", "error"} {
-		t := template.New("layout.html").Funcs(template.FuncMap{"asset": a.url, "percent": percent, "decimal": decimal, "count": count, "lasting": lasting, "sentence": asSentence})
+	for _, name := range []string{"workbench", "fleet", "model", "error", "signin"} {
+		t := template.New("layout.html").Funcs(template.FuncMap{"asset": a.url, "percent": percent, "decimal": decimal})
 		all[name] = template.Must(t.ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html"))
 	}
 	return all
@@ -43,7 +44,7 @@ func loadPages(a *assets) pages {
 
 // show answers a page.
 func (s *web) show(w http.ResponseWriter, r *http.Request, status int, p page) {
-	p.Version = ocelli.Version()
+	p.Version, p.Visitor = ocelli.Version(), visitorOf(r)
 	var body bytes.Buffer
 	if err := s.pages[p.Name].Execute(&body, p); err != nil {
 		s.Log.Error("page could not be made", "page", p.Name, "path", r.URL.Path, "error", err)
@@ -98,6 +99,10 @@ func (s *web) showError(w http.ResponseWriter, r *http.Request, status int, sent
 
 func headingOf(status int) string {
 	switch status {
+	case http.StatusForbidden:
+		return "Not with this key"
+	case http.StatusMisdirectedRequest:
+		return "Wrong address"
 	case http.StatusNotFound:
 		return "Nothing to see here"
 	case http.StatusRequestEntityTooLarge:

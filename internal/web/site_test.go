@@ -22,7 +22,6 @@ import (
 	"github.com/ocelli/ocelli/internal/notify"
 	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/result"
-	"github.com/ocelli/ocelli/internal/scale"
 	"github.com/ocelli/ocelli/internal/web"
 )
 
@@ -33,8 +32,6 @@ type site struct {
 	blobs   *blob.Mem
 	results *result.Store
 	status  func() ocelli.Status
-	journal []scale.Decision
-	network *web.Network
 
 	requestBytes int64
 }
@@ -58,19 +55,17 @@ func (s *site) restart(t *testing.T, queued int) {
 	tracker := result.NewTracker(s.results, "results.test", log, nil)
 	in := &intake.Intake{
 		Blobs: s.blobs, Queue: s.queue, Results: s.results, Tracker: tracker,
-		Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 1200, Backlog: int64(queued)},
+		Limits: intake.Limits{RequestBytes: s.requestBytes, ImageBytes: 1 << 20, JobImages: 1200, Backlog: int64(queued)},
 	}
 	background(t, func(ctx context.Context) { _ = tracker.Run(ctx) })
 	status := func(context.Context) ocelli.Status { return s.status() }
 	mux := http.NewServeMux()
 	(&api.API{
 		Intake: in, Tracker: tracker, Results: s.results, Blobs: s.blobs, Status: status,
-		Ready: func(context.Context) error { return nil }, RequestBytes: s.requestBytes, Log: log,
+		Ready: func(context.Context) error { return nil }, Log: log,
 	}).Register(mux)
 	mux.Handle("/", web.New(web.Config{
-		Intake: in, Tracker: tracker, Blobs: s.blobs, Status: status, RequestBytes: s.requestBytes, Log: log, History: &web.History{},
-		Decisions: func(int) ([]scale.Decision, error) { return s.journal, nil },
-		Network:   func(ocelli.Model) *web.Network { return s.network },
+		Intake: in, Tracker: tracker, Blobs: s.blobs, Status: status, Log: log,
 	}))
 	s.handler.Store(mux)
 }

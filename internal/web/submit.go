@@ -26,8 +26,7 @@ const (
 // and the label. These clients take nothing but 200 for an answer, so theirs is held open until the label is there, and a full
 // queue makes them wait. Everybody else gets a page with the results as far as they are there.
 func (s *web) submit(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, s.RequestBytes)
-	form := openForm(intake.Uploads(r))
+	form := openForm(s.Intake.Uploads(r))
 	defer form.close()
 	if !form.old() && prefersJSON(r.Header.Get("Accept")) {
 		w.Header().Set("Location", "/v1/jobs")

@@ -9,25 +9,20 @@ import (
 	"strconv"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/result"
-	"github.com/ocelli/ocelli/internal/scale"
 )
 
-// Config is what the pages stand on.
+// Config is what the pages stand on. All of it is needed, save what says otherwise.
 type Config struct {
-	Intake       *intake.Intake
-	Tracker      *result.Tracker
-	Blobs        blob.Store
-	Status       func(context.Context) ocelli.Status
-	History      *History
-	RequestBytes int64 // of one request
-	Log          *slog.Logger
-
-	// These are nil where the node does not know.
-	Decisions func(most int) ([]scale.Decision, error) // the latest, oldest first
-	Network   func(ocelli.Model) *Network              // more about a model, or nil
+	Intake  *intake.Intake
+	Tracker *result.Tracker
+	Blobs   blob.Store
+	Status  func(context.Context) ocelli.Status
+	Log     *slog.Logger
+	Guard   *access.Guard // nil where nobody has to sign in
 }
 
 // web serves the pages. Its methods may be called from any number of goroutines.
@@ -44,10 +39,11 @@ type web struct {
 //	GET  /jobs/{id}              the pictures of a job and what they show
 //	GET  /jobs/{id}/sorted.zip   the same pictures in a folder for each label
 //	GET  /fleet, /model          who works, and with which network
+//	GET  /sign-in, POST /sign-in, POST /sign-out   where API keys are needed
 //	GET  /assets/…               style sheet, scripts and drawings
 //
-// Whoever serves the handler must refuse what other sites make a browser send, as [http.CrossOriginProtection] does.
-func New(c Config) http.Handler {
+// Browsers that send a form from another site are refused; programs, which name no origin, are not.
+func New(c Config) Site {
 	a := loadAssets()
 	s := &web{Config: c, assets: a, pages: loadPages(a)}
 	mux := http.NewServeMux()
@@ -58,9 +54,12 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET /model", s.model)
 	mux.Handle("GET /assets/{version}/{file}", a)
 	mux.HandleFunc("GET /favicon.ico", a.favicon)
+	mux.HandleFunc("GET /sign-in", s.signInPage)
+	mux.HandleFunc("POST /sign-in", s.signIn)
+	mux.HandleFunc("POST /sign-out", s.signOut)
 	mux.HandleFunc("POST /", s.submit)
 	mux.HandleFunc("/", s.missing)
-	return mux
+	return Site{http.NewCrossOriginProtection().Handler(mux), s}
 }
 
 func (s *web) home(w http.ResponseWriter, r *http.Request) {
@@ -85,6 +84,16 @@ func (s *web) showJob(w http.ResponseWriter, r *http.Request, job *ocelli.Job) {
 		p.Refresh = refreshOf(view)
 	}
 	s.show(w, r, http.StatusOK, p)
+}
+
+func (s *web) fleet(w http.ResponseWriter, r *http.Request) {
+	p := page{Name: "fleet", Title: "Fleet", Body: fleetView{s.Status(r.Context())}}
+	p.Refresh = &refresh{Seconds: 5, URL: "/fleet"}
+	s.show(w, r, http.StatusOK, p)
+}
+
+func (s *web) model(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, http.StatusOK, page{Name: "model", Title: "Model", Body: s.Status(r.Context())})
 }
 
 func (s *web) missing(w http.ResponseWriter, r *http.Request) {

@@ -96,8 +96,11 @@ func logEnd(log *slog.Logger, res ocelli.Result, took time.Duration) {
 // recognise fills in res: get, decode, classify. It returns how many times the image has been touched, this time included. An
 // [ocelli.Error] is the image's own and permanent. For a suspect the worker's lock is held.
 func (w *Worker) recognise(ctx context.Context, d *queue.Delivery, task ocelli.Task, res *ocelli.Result, log *slog.Logger) (touched int, err error) {
-	w.Results.Started(ctx, task.Image, task.ReplyTo)
 	began := time.Now()
+	if !task.Deadline.IsZero() && began.After(task.Deadline) {
+		return 0, ocelli.Errorf(ocelli.DeadlineExceeded, "%s had no turn before the deadline of its job: send it again with more time", task.Name)
+	}
+	w.Results.Started(ctx, task.Image, task.ReplyTo)
 	var data []byte
 	err = w.insist(ctx, "reading the image", log, func() (err error) {
 		data, err = w.get(ctx, task)
@@ -131,6 +134,7 @@ func (w *Worker) recognise(ctx context.Context, d *queue.Delivery, task ocelli.T
 func (w *Worker) look(ctx context.Context, data []byte, res *ocelli.Result) error {
 	ctx, cancel := context.WithTimeout(ctx, w.ImageTime)
 	defer cancel()
+	defer w.guard(res.Image)()
 	began := time.Now()
 	picture, err := w.Decoder.Decode(ctx, data, w.Classifier.ShortSide())
 	res.Timings.Decode = ms(time.Since(began))

@@ -52,7 +52,7 @@ func newService(blobs blob.Store, q queue.Queue) *service {
 	s.tracker = result.NewTracker(results, "result.test", slog.New(slog.DiscardHandler), nil)
 	s.intake = &intake.Intake{
 		Blobs: blobs, Queue: q, Results: results, Tracker: s.tracker,
-		Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 100, Backlog: 1000}, Store: store,
+		Limits: intake.Limits{ImageBytes: 1 << 20, JobImages: 100, Backlog: 1000}, Store: store, Log: slog.New(slog.DiscardHandler),
 	}
 	return s
 }
@@ -141,8 +141,9 @@ func TestEveryImageEndsWithItsOwnResultInTheOrderOfUpload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
 		ctx := s.start(t, 2)
-		id := intake.NewJob()
-		_, err := s.intake.Submit(ctx, id, files("a.png", red, "notes.jpg", []byte("dear diary"), "a.png", blue,
+		m := intake.NewJob()
+		id := m.ID
+		_, err := s.intake.Submit(ctx, m, files("a.png", red, "notes.jpg", []byte("dear diary"), "a.png", blue,
 			"empty.png", []byte{}, "cut.png", green[:40], "../../etc/passwd", green))
 		if err != nil {
 			t.Fatal(err)
@@ -180,8 +181,9 @@ func TestNoSingleFaultOfTheStoreLosesOrMixesUpAnImage(t *testing.T) {
 			faulty := &blobtest.Faulty{Store: new(blob.Mem), Plan: plan}
 			s := newService(faulty, queue.NewMem(lease, 1000))
 			ctx := s.start(t, 2)
-			id := intake.NewJob()
-			if _, err := s.intake.Submit(ctx, id, uploads()); err != nil {
+			m := intake.NewJob()
+			id := m.ID
+			if _, err := s.intake.Submit(ctx, m, uploads()); err != nil {
 				if !errors.Is(err, blobtest.ErrFault) {
 					t.Errorf("refused for another reason than the fault: %v", err)
 				}
@@ -235,8 +237,9 @@ func TestNoSingleFaultOfTheQueueLosesAnImage(t *testing.T) {
 					faulty.Fail(op, fault, fault)
 					s := newService(new(blob.Mem), faulty)
 					ctx := s.start(t, 1)
-					id := intake.NewJob()
-					if _, err := s.intake.Submit(ctx, id, files("r.png", red, "g.png", green)); err != nil {
+					m := intake.NewJob()
+					id := m.ID
+					if _, err := s.intake.Submit(ctx, m, files("r.png", red, "g.png", green)); err != nil {
 						t.Fatal(err)
 					}
 					job, err := s.tracker.Wait(ctx, id)
@@ -264,8 +267,9 @@ func TestWhatCannotBeQueuedIsRefused(t *testing.T) {
 		store := new(blob.Mem)
 		s := newService(store, faulty)
 		ctx := s.start(t, 1)
-		id := intake.NewJob()
-		if _, err := s.intake.Submit(ctx, id, files("r.png", red)); !errors.Is(err, queuetest.ErrFault) {
+		m := intake.NewJob()
+		id := m.ID
+		if _, err := s.intake.Submit(ctx, m, files("r.png", red)); !errors.Is(err, queuetest.ErrFault) {
 			t.Fatalf("got %v, want the fault", err)
 		}
 		time.Sleep(time.Minute)
@@ -308,8 +312,9 @@ func TestAnOutageOfTheStoreCostsNoImage(t *testing.T) {
 					return blobtest.None
 				}}
 				s := newService(faulty, queue.NewMem(lease, 1000))
-				id := intake.NewJob()
-				if _, err := s.intake.Submit(t.Context(), id, files("r", red, "g", green, "b", blue, "r2", red)); err != nil {
+				m := intake.NewJob()
+				id := m.ID
+				if _, err := s.intake.Submit(t.Context(), m, files("r", red, "g", green, "b", blue, "r2", red)); err != nil {
 					t.Fatal(err)
 				}
 				// They have been delivered once before, so each is a suspect, whose trials count.
@@ -337,8 +342,9 @@ func TestAnOutageOfTheStoreCostsNoImage(t *testing.T) {
 func TestAWorkerWithTheWrongStoreTouchesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
-		id := intake.NewJob()
-		if _, err := s.intake.Submit(t.Context(), id, files("r", red, "g", green)); err != nil {
+		m := intake.NewJob()
+		id := m.ID
+		if _, err := s.intake.Submit(t.Context(), m, files("r", red, "g", green)); err != nil {
 			t.Fatal(err)
 		}
 		wrong := s.worker("wrong")
@@ -363,8 +369,9 @@ func TestALeaseIsExtendedWhileItsImageTakesLong(t *testing.T) {
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{took: 25 * time.Second, calls: calls}
 		ctx := s.start(t, 2)
-		id := intake.NewJob()
-		if _, err := s.intake.Submit(ctx, id, files("r.png", red)); err != nil {
+		m := intake.NewJob()
+		id := m.ID
+		if _, err := s.intake.Submit(ctx, m, files("r.png", red)); err != nil {
 			t.Fatal(err)
 		}
 		job, err := s.tracker.Wait(ctx, id)
@@ -383,8 +390,9 @@ func TestAnImageThatAlwaysFailsIsGivenUp(t *testing.T) {
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{err: io.ErrClosedPipe, calls: calls}
 		ctx := s.start(t, 1)
-		id := intake.NewJob()
-		if _, err := s.intake.Submit(ctx, id, files("r.png", red)); err != nil {
+		m := intake.NewJob()
+		id := m.ID
+		if _, err := s.intake.Submit(ctx, m, files("r.png", red)); err != nil {
 			t.Fatal(err)
 		}
 		job, err := s.tracker.Wait(ctx, id)
@@ -423,13 +431,14 @@ func (k killer) Decode(ctx context.Context, data []byte, shortSide int) (decode.
 func TestAnImageThatKillsWorkersIsGivenUpAndCostsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
-		id := intake.NewJob()
+		m := intake.NewJob()
+		id := m.ID
 		uploads := []any{"killer.png", green}
 		want := "killer.png=gave_up"
 		for i := range 9 {
 			uploads, want = append(uploads, fmt.Sprint(i), red), want+fmt.Sprintf(" %d=red", i)
 		}
-		if _, err := s.intake.Submit(t.Context(), id, files(uploads...)); err != nil {
+		if _, err := s.intake.Submit(t.Context(), m, files(uploads...)); err != nil {
 			t.Fatal(err)
 		}
 		touched, crashes := 0, 0
@@ -472,8 +481,8 @@ func TestADrainedWorkerFinishesWhatItHoldsAndLeasesNoMore(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{took: 3 * time.Second, calls: calls}
-		id := intake.NewJob()
-		if _, err := s.intake.Submit(t.Context(), id, files("1", red, "2", red, "3", red, "4", red, "5", red, "6", red)); err != nil {
+		m := intake.NewJob()
+		if _, err := s.intake.Submit(t.Context(), m, files("1", red, "2", red, "3", red, "4", red, "5", red, "6", red)); err != nil {
 			t.Fatal(err)
 		}
 		drain := make(chan struct{})
@@ -508,8 +517,9 @@ func TestACancelledJobEndsAtOnceAndNobodyWorksOnItsRest(t *testing.T) {
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{took: 5 * time.Second, calls: calls}
 		ctx := s.start(t, 1) // with two hands
-		id := intake.NewJob()
-		if _, err := s.intake.Submit(ctx, id, files("1", red, "2", red, "3", red, "4", red, "text", []byte("text"))); err != nil {
+		m := intake.NewJob()
+		id := m.ID
+		if _, err := s.intake.Submit(ctx, m, files("1", red, "2", red, "3", red, "4", red, "text", []byte("text"))); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(6 * time.Second) // two are done and two in hand
@@ -537,8 +547,9 @@ func TestAnotherNodeAnswersForAJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		blobs, q := new(blob.Mem), queue.NewMem(lease, 1000)
 		first := newService(blobs, q)
-		id := intake.NewJob()
-		if _, err := first.intake.Submit(t.Context(), id, files("r.png", red, "g.png", green)); err != nil {
+		m := intake.NewJob()
+		id := m.ID
+		if _, err := first.intake.Submit(t.Context(), m, files("r.png", red, "g.png", green)); err != nil {
 			t.Fatal(err)
 		}
 		second := newService(blobs, q)

@@ -43,6 +43,7 @@ type Worker struct {
 	Classifier classify.Classifier
 	Log        *slog.Logger
 	Reporter   Reporter
+	Stuck      func() // called when an image cannot be stopped; it must end the process
 
 	// Of one Run:
 	drain <-chan struct{}

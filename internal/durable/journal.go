@@ -1,0 +1,416 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// JournalDir is the folder at the top of a tree that holds its journal.
+const JournalDir = "+journal"
+
+const (
+	logLimit   = 32 << 20         // bytes of a log, from which on the next one is begun
+	purgeDelay = 10 * time.Second // how long the bytes of a file that was removed may stay in the journal
+	logSuffix  = ".log"
+)
+
+// journal is where small writes become durable, for all processes that use the tree: a row of numbered logs, of which the
+// last is written to. A record is in the journal and flushed before its file is seen, and the file itself is not flushed
+// at all: a checkpoint flushes the whole file system now and then and drops the logs that are not needed any more. After
+// the loss of power the records are carried out anew, in order (see replay.go).
+//
+// That takes one flush of one file for any number of writes that come together, where a file of their own takes two for each.
+//
+// Who writes holds a shared flock(2) on the log, from before its record until its file has its name, so whoever has the
+// exclusive lock knows that all records of the log have been carried out.
+type journal struct {
+	sys    system
+	syncfs func(*os.File) error
+	root   *os.Root
+	dir    *os.File // the same folder
+	lock   *os.File // flock: who begins or drops logs; ranges: who writes a name (see keylock.go)
+	life   string
+
+	mu      sync.Mutex
+	current *log // what this process writes to; nil until it writes
+	purge   *time.Timer
+	rotated sync.Mutex // held while logs are begun or dropped, like the flock
+	pending sync.WaitGroup
+}
+
+// log is one file of the journal, as open in this process.
+type log struct {
+	*syncer
+	name   string
+	mark   [markBytes]byte
+	file   *os.File
+	users  int   // of this process; the flock is held while there are any. Guarded by journal.mu
+	failed error // of a flush: the kernel may say of the next one that all is well. Guarded by journal.mu
+}
+
+// openJournal returns the journal of the tree, or nil where the file system does not have what it takes.
+func openJournal(t *Tree, syncfs func(*os.File) error) (*journal, error) {
+	local, err := isLocal(t.folders.top.file)
+	if err != nil {
+		return nil, err
+	}
+	if !local {
+		// Logs that were left there in another life of the folder must be carried out all the same.
+		if _, err := t.root.Lstat(JournalDir); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	if err := t.root.Mkdir(JournalDir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if err := t.folders.top.sync(); err != nil {
+		return nil, err
+	}
+	root, err := t.root.OpenRoot(JournalDir)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{sys: t.sys, syncfs: syncfs, root: root}
+	if err := j.open(t); err != nil {
+		return nil, errors.Join(err, j.close())
+	}
+	if !local {
+		return nil, j.close()
+	}
+	return j, nil
+}
+
+func (j *journal) open(t *Tree) (err error) {
+	if j.dir, err = j.root.Open("."); err != nil {
+		return err
+	}
+	if j.lock, err = j.root.OpenFile("lock", os.O_RDWR|os.O_CREATE, fileMode); err != nil {
+		return err
+	}
+	if j.life, err = lifeOf(j.dir); err != nil {
+		return err
+	}
+	return j.exclusively(func() error { return j.recover(t) })
+}
+
+// enter returns the log to write to. The caller leaves it again when its files have their names.
+func (j *journal) enter() (*log, error) {
+	for {
+		l, fresh, err := j.tryEnter()
+		if err != nil {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+		if fresh {
+			return l, nil
+		}
+		if err := j.begin(l); err != nil {
+			return nil, fmt.Errorf("begin a journal: %w", err)
+		}
+	}
+}
+
+// tryEnter enters the last log, and reports false where another has to be begun in place of the one it returns, if any.
+func (j *journal) tryEnter() (l *log, fresh bool, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.current == nil {
+		if j.current, err = j.last(); err != nil || j.current == nil {
+			return nil, false, err
+		}
+	}
+	l = j.current
+	if l.users == 0 {
+		if err := flock(l.file, unix.LOCK_SH); err != nil {
+			return nil, false, err
+		}
+	}
+	l.users++
+	info, err := l.file.Stat()
+	if err == nil && l.failed == nil && !isClosed(info) && info.Size() < logLimit && isLinked(info) {
+		return l, true, nil
+	}
+	j.current = nil
+	return l, false, errors.Join(err, j.drop(l))
+}
+
+// leave ends what enter began.
+func (j *journal) leave(l *log) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_ = j.drop(l) // closing the file, at the latest, gives the lock back
+}
+
+// drop ends one use of l; j.mu is held.
+func (j *journal) drop(l *log) error {
+	if l.users--; l.users > 0 {
+		return nil
+	}
+	if l == j.current {
+		return flock(l.file, unix.LOCK_UN)
+	}
+	return l.file.Close()
+}
+
+// encoded holds records on their way to a log.
+var encoded = sync.Pool{New: func() any { return new([]byte) }}
+
+// write adds the records to l and returns when they are durable.
+func (j *journal) write(l *log, records ...record) error {
+	j.mu.Lock()
+	failed := l.failed
+	j.mu.Unlock()
+	if failed != nil {
+		return failed
+	}
+	buffer := encoded.Get().(*[]byte)
+	defer encoded.Put(buffer)
+	all := (*buffer)[:0]
+	for _, r := range records {
+		all = r.appendTo(all, l.mark)
+	}
+	*buffer = all
+	// The file was opened for appending, so the records of other writers, in whatever process, are before or after these.
+	if _, err := l.file.Write(all); err != nil {
+		return err
+	}
+	if err := l.sync(); err != nil {
+		j.mu.Lock()
+		l.failed = err
+		j.mu.Unlock()
+		return err
+	}
+	return nil
+}
+
+// begin makes the next log, unless another has done so in place of old already, and drops what came before in the
+// background.
+func (j *journal) begin(old *log) error {
+	err := j.exclusively(func() error {
+		names, err := j.logs()
+		if err != nil || len(names) == 0 {
+			return errors.Join(err, j.create(1))
+		}
+		name := names[len(names)-1]
+		info, err := j.root.Stat(name)
+		if err != nil {
+			return err
+		}
+		if !isClosed(info) && (old == nil || old.name != name) {
+			return nil // another was faster
+		}
+		if err := j.closeLog(name); err != nil {
+			return err
+		}
+		return j.create(number(name) + 1)
+	})
+	if err == nil && old != nil {
+		j.pending.Go(func() { _ = j.checkpoint() }) // what it leaves undone the next one does
+	}
+	return err
+}
+
+// closedMode is the mode of a log to which nothing is added any more.
+const closedMode = 0o400
+
+// closeLog lets everybody know that nothing is added to a log any more. It need not survive the loss of power.
+func (j *journal) closeLog(name string) error {
+	f, err := j.root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Chmod(closedMode)
+}
+
+func isClosed(info fs.FileInfo) bool { return info.Mode().Perm() == closedMode }
+
+// create makes the log number n, durably; whoever sees it sees it whole.
+func (j *journal) create(n int) error {
+	const temp = "new"
+	if err := j.sys.Unlink(j.dir, temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := j.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(newHeader(j.life))
+	if err == nil {
+		err = j.sys.Sync(f)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := j.sys.Rename(j.dir, temp, j.dir, fmt.Sprintf("%012d%s", n, logSuffix)); err != nil {
+		return err
+	}
+	return j.sys.Sync(j.dir)
+}
+
+// last opens the log that is written to, or returns nil where there is none; j.mu is held.
+func (j *journal) last() (*log, error) {
+	names, err := j.logs()
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	name := names[len(names)-1]
+	f, err := j.root.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil, nil // dropped or closed just now
+	}
+	if err != nil {
+		return nil, err
+	}
+	h, err := readHeader(f)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read %s: %w", name, err), f.Close())
+	}
+	return &log{name: name, mark: h.mark, file: f, syncer: newSyncer(func() error { return j.sys.Sync(f) })}, nil
+}
+
+// logs lists the logs in order.
+func (j *journal) logs() ([]string, error) {
+	entries, err := fs.ReadDir(j.root.FS(), ".")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if number(e.Name()) > 0 {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// number is the number in the name of a log, or 0.
+func number(name string) (n int) {
+	digits, isLog := strings.CutSuffix(name, logSuffix)
+	if !isLog || len(digits) != 12 {
+		return 0
+	}
+	if _, err := fmt.Sscanf(digits, "%d", &n); err != nil {
+		return 0
+	}
+	return n
+}
+
+// checkpoint drops all logs but the last. When it returns, what they hold is in its place for good.
+func (j *journal) checkpoint() error {
+	return j.exclusively(func() error {
+		names, err := j.logs()
+		if err != nil || len(names) < 2 {
+			return err
+		}
+		return j.dropLogs(names[:len(names)-1])
+	})
+}
+
+// dropLogs waits until all records of the logs are carried out, flushes the file system, and removes the logs.
+func (j *journal) dropLogs(names []string) error {
+	for _, name := range names {
+		if err := j.waitFor(name); err != nil {
+			return err
+		}
+	}
+	if err := j.syncfs(j.dir); err != nil {
+		return err
+	}
+	// In order, and each for good before the next: an old log that came back would undo what newer ones did.
+	for _, name := range names {
+		if err := j.sys.Unlink(j.dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := j.sys.Sync(j.dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitFor returns when nobody is in the log any more.
+func (j *journal) waitFor(name string) error {
+	f, err := j.root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return flock(f, unix.LOCK_EX)
+}
+
+// exclusively runs do while nobody else begins or drops logs.
+func (j *journal) exclusively(do func() error) error {
+	j.rotated.Lock()
+	defer j.rotated.Unlock()
+	if err := flock(j.lock, unix.LOCK_EX); err != nil {
+		return err
+	}
+	return errors.Join(do(), flock(j.lock, unix.LOCK_UN))
+}
+
+// purgeSoon makes that what was written until now is not in the journal any more in a while.
+func (j *journal) purgeSoon() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.purge == nil {
+		j.pending.Add(1)
+		j.purge = time.AfterFunc(purgeDelay, j.purgeNow)
+	}
+}
+
+// purgeNow ends what purgeSoon began.
+func (j *journal) purgeNow() {
+	defer j.pending.Done()
+	j.mu.Lock()
+	j.purge = nil
+	j.mu.Unlock()
+	_ = j.turnOver() // what it leaves undone the next checkpoint does
+}
+
+// turnOver begins a new log and drops those before it.
+func (j *journal) turnOver() error {
+	l, fresh, err := j.tryEnter()
+	if err != nil || l == nil {
+		return err
+	}
+	if fresh {
+		j.leave(l)
+	}
+	if err := j.begin(l); err != nil {
+		return err
+	}
+	return j.checkpoint()
+}
+
+func (j *journal) close() error {
+	if j == nil {
+		return nil
+	}
+	j.mu.Lock()
+	purge := j.purge
+	j.mu.Unlock()
+	if purge != nil && purge.Stop() {
+		j.purgeNow()
+	}
+	j.pending.Wait()
+	var err error
+	if j.current != nil {
+		err = j.current.file.Close()
+	}
+	for _, f := range []*os.File{j.dir, j.lock} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return errors.Join(err, j.root.Close())
+}

@@ -1,0 +1,17 @@
+//go:build !linux
+
+package durable
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// There is no journal outside of Linux: each file is flushed by itself.
+
+func isLocal(*os.File) (bool, error)        { return false, nil }
+func lifeOf(*os.File) (string, error)       { return "", nil }
+func syncFileSystem(*os.File) error         { return errors.ErrUnsupported }
+func lockRange(*os.File, int64, bool) error { return errors.ErrUnsupported }
+func isLinked(fs.FileInfo) bool             { return true }

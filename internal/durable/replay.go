@@ -1,0 +1,114 @@
+package durable
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+)
+
+// recover carries out what the journal of an earlier life of the mount holds, and drops it. In the same life nothing has
+// to be done, whoever died: what was written is in its place, if perhaps not on the disk yet, and the logs are still there.
+// The caller is the only one who begins or drops logs.
+//
+// All records between two checkpoints are in the logs, and of those that name one file the last one tells its state. So to
+// carry them out is right at any time, as often as one likes.
+func (j *journal) recover(t *Tree) error {
+	names, err := j.logs()
+	if err != nil {
+		return err
+	}
+	fromBefore := func(name string) bool {
+		f, err := j.root.Open(name)
+		if err != nil {
+			return true
+		}
+		defer f.Close()
+		h, err := readHeader(f)
+		return err != nil || h.life != j.life || j.life == ""
+	}
+	if !slices.ContainsFunc(names, fromBefore) {
+		return nil
+	}
+	last := map[string]place{}
+	for i, name := range names {
+		if err := j.index(i, name, last); err != nil {
+			return fmt.Errorf("read the journal %s: %w", path.Join(JournalDir, name), err)
+		}
+	}
+	for i, name := range names {
+		if err := j.carryOut(t, i, name, last); err != nil {
+			return fmt.Errorf("carry out the journal %s: %w", path.Join(JournalDir, name), err)
+		}
+	}
+	return j.dropLogs(names)
+}
+
+// place is where the last record of a name is: the how-manieth record of which log.
+type place struct{ log, record int }
+
+// index enters the records of a log in last, once everybody has left it.
+func (j *journal) index(i int, name string, last map[string]place) error {
+	if err := j.waitFor(name); err != nil {
+		return err
+	}
+	n := 0
+	return j.read(name, func(r record) {
+		last[r.name] = place{i, n}
+		n++
+	})
+}
+
+// carryOut carries out the records of a log that are the last of their names.
+func (j *journal) carryOut(t *Tree, i int, name string, last map[string]place) error {
+	n := 0
+	var errs []error
+	err := j.read(name, func(r record) {
+		if last[r.name] == (place{i, n}) && check(r.name) == nil && len(errs) == 0 {
+			if err := t.redo(r); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		n++
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+// read gives yield the records of a log, which is read whole: it is not much larger than logLimit.
+func (j *journal) read(name string, yield func(record)) error {
+	f, err := j.root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h, err := readHeader(f)
+	if errors.Is(err, errNoJournal) {
+		return nil // a crash came before its first record
+	}
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	records(body[headBytes:], h.mark, yield)
+	return nil
+}
+
+// redo makes the state of one name what the record says. It does not make it durable.
+func (t *Tree) redo(r record) error {
+	switch r.kind {
+	case written:
+		if there, err := t.root.ReadFile(r.name); err == nil && bytes.Equal(there, r.body) {
+			return nil
+		}
+		return t.place(context.Background(), r.name, r.body)
+	case removed:
+		return t.removeIn(path.Dir(r.name), []string{path.Base(r.name)}, quickly)
+	}
+	return nil
+}

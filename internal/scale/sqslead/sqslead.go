@@ -1,0 +1,263 @@
+// Package sqslead elects one controller with a token that lies in a FIFO queue of Amazon SQS.
+//
+// # The life of a lead here
+//
+// All tokens are messages of one group, and SQS delivers none of a group while another of it is in somebody's hands
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html). So who has received a
+// token leads, however many tokens there are; a candidate that finds the queue empty puts one in. The holder makes its lease of the
+// token anew every [pause]. At the end it puts a fresh token behind its own, which nobody is given yet, and deletes its own.
+//
+// # Promises
+//
+// Two holders never overlap. A holder reckons its lease from before it asked, by its own monotonic clock, and stops acting
+// [margin] before SQS can give the token to another, whether it hears from SQS or not. A renewal whose answer comes later than that does not count.
+//
+// # Not promised
+//
+// SQS lets nobody hold a message for over 12 hours, so after 11 a holder puts its things in order and stands again. A machine that was
+// suspended does not count that time: its controller may act for up to [lease] after it wakes.
+//
+// # Costs
+//
+// One request every 1.5 s of the holder, and one every 5 s of each other candidate.
+package sqslead
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/ocelli/ocelli/internal/awsconn"
+	"github.com/ocelli/ocelli/internal/scale"
+)
+
+const (
+	// lease is how long SQS leaves the token with a holder that falls silent.
+	lease = 6 * time.Second
+	// margin is how long before the end of its lease a holder stops to act.
+	margin = 1500 * time.Millisecond
+	// pause lies between two renewals, and between two tries after an error.
+	pause = 1500 * time.Millisecond
+	// pollWait is how long one question of a candidate waits for the token.
+	pollWait = 5 * time.Second
+	// answerTimeout bounds the wait for one answer, beyond pollWait.
+	answerTimeout = 2 * time.Second
+	// longestTerm is how long one lead lasts at most.
+	longestTerm = 11 * time.Hour
+
+	group = "lead"
+)
+
+// Leadership implements [scale.Leadership].
+type Leadership struct {
+	client *sqs.Client
+	url    string
+	holder string
+	log    *slog.Logger
+}
+
+var _ scale.Leadership = (*Leadership)(nil)
+
+// Open makes the queue where it is missing, under the name with ".fifo" behind it, and returns a candidate. holder is what a person who
+// looks into the queue reads of it: its machine and process.
+func Open(ctx context.Context, conn aws.Config, name, holder string, log *slog.Logger) (*Leadership, error) {
+	l := &Leadership{client: sqs.NewFromConfig(conn), holder: holder, log: log}
+	name += ".fifo"
+	found, err := l.client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
+	if err == nil {
+		l.url = aws.ToString(found.QueueUrl)
+		return l, nil
+	}
+	if missing := (*types.QueueDoesNotExist)(nil); errors.As(err, &missing) {
+		made, failed := l.client.CreateQueue(ctx, &sqs.CreateQueueInput{
+			QueueName:  &name,
+			Attributes: map[string]string{string(types.QueueAttributeNameFifoQueue): "true"},
+			Tags:       map[string]string{"ocelli": "lead"},
+		})
+		if err = failed; err == nil {
+			l.url = aws.ToString(made.QueueUrl)
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("open the lead %s: %w", name, awsconn.Explain(ctx, err))
+}
+
+// token is what a holder has.
+type token struct {
+	handle string
+	until  time.Time // when this process must have stopped acting
+}
+
+// Lead implements [scale.Leadership].
+func (l *Leadership) Lead(ctx context.Context, fn func(context.Context) error) error {
+	told := "" // why this process waits, as last logged
+	for ctx.Err() == nil {
+		t, err := l.take(ctx)
+		switch {
+		case t != nil:
+			l.log.Info("this process leads")
+			told = ""
+			if err := l.term(ctx, fn, t); err != nil {
+				return err
+			}
+		case err != nil && ctx.Err() == nil:
+			if err.Error() != told {
+				told = err.Error()
+				l.log.Info("this process waits for its turn to lead", "reason", told)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+		}
+	}
+	return nil
+}
+
+// term is one time of leading.
+func (l *Leadership) term(ctx context.Context, fn func(context.Context) error, t *token) error {
+	acting, stop := context.WithCancel(ctx)
+	defer stop()
+	end := time.AfterFunc(time.Until(t.until), func() {
+		l.log.Warn("this process leads no more: its lead was not confirmed in time")
+		stop()
+	})
+	defer end.Stop()
+	served := time.AfterFunc(longestTerm, stop)
+	defer served.Stop()
+	returned := make(chan error, 1)
+	go func() { returned <- fn(acting) }()
+	beat := time.NewTicker(pause)
+	defer beat.Stop()
+	// The token is kept until fn has returned, also after ctx has ended: it may still have workers to end.
+	writing := context.WithoutCancel(ctx)
+	for {
+		select {
+		case err := <-returned:
+			l.giveUp(writing, t)
+			return err
+		case <-beat.C:
+		}
+		asked := time.Now()
+		if err := l.hold(writing, t, lease); err != nil {
+			l.log.Warn("the lead could not be confirmed; trying again", "error", err)
+			continue
+		}
+		if end.Stop() { // else it is too late to act; nobody else begins while fn ends
+			t.until = asked.Add(lease - margin)
+			end.Reset(time.Until(t.until))
+		}
+	}
+}
+
+// take waits for the token for a while, and returns nil where another has it.
+func (l *Leadership) take(ctx context.Context) (*token, error) {
+	if err := l.mint(ctx); err != nil {
+		return nil, err
+	}
+	type answer struct {
+		t   *token
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		t, err := l.poll(context.WithoutCancel(ctx))
+		answers <- answer{t, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.t, a.err
+	case <-ctx.Done():
+		// The question goes on, and may take the token from those who still stand.
+		go func() {
+			if a := <-answers; a.t != nil {
+				l.giveUp(context.WithoutCancel(ctx), a.t)
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+// mint puts a token into a queue that has none.
+func (l *Leadership) mint(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	const ready, held = types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible
+	out, err := l.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &l.url, AttributeNames: []types.QueueAttributeName{ready, held}})
+	if err != nil {
+		return fmt.Errorf("look for who leads: %w", awsconn.Explain(ctx, err))
+	}
+	if out.Attributes[string(ready)] != "0" || out.Attributes[string(held)] != "0" {
+		return nil
+	}
+	return l.send(ctx)
+}
+
+func (l *Leadership) send(ctx context.Context) error {
+	_, err := l.client.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &l.url, MessageBody: aws.String("left by " + l.holder), MessageGroupId: aws.String(group), MessageDeduplicationId: aws.String(rand.Text()),
+	})
+	if err != nil {
+		return fmt.Errorf("leave a token: %w", awsconn.Explain(ctx, err))
+	}
+	return nil
+}
+
+// poll asks for the token once. The lease of a token begins when SQS hands it out, which is at the latest when the answer is here.
+func (l *Leadership) poll(ctx context.Context) (*token, error) {
+	limited, cancel := context.WithTimeout(ctx, pollWait+answerTimeout)
+	defer cancel()
+	out, err := l.client.ReceiveMessage(limited, &sqs.ReceiveMessageInput{
+		QueueUrl: &l.url, MaxNumberOfMessages: 1, WaitTimeSeconds: int32(pollWait.Seconds()), VisibilityTimeout: int32(lease.Seconds()),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ask for the lead: %w", awsconn.Explain(ctx, err))
+	}
+	if len(out.Messages) == 0 {
+		return nil, nil
+	}
+	t := &token{handle: aws.ToString(out.Messages[0].ReceiptHandle)}
+	// How long the answer was on its way is not known, so the lease is made anew before anything relies on it.
+	asked := time.Now()
+	if err := l.hold(ctx, t, lease); err != nil {
+		return nil, err
+	}
+	t.until = asked.Add(lease - margin)
+	return t, nil
+}
+
+// hold makes the lease of the token last for d from now.
+func (l *Leadership) hold(ctx context.Context, t *token, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	_, err := l.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: &l.url, ReceiptHandle: &t.handle, VisibilityTimeout: int32(d.Seconds()),
+	})
+	if err != nil {
+		return fmt.Errorf("keep the lead: %w", awsconn.Explain(ctx, err))
+	}
+	return nil
+}
+
+// giveUp hands the lead on by a fresh token, since SQS forgets one of 14 days. Where that fails the lease passes.
+func (l *Leadership) giveUp(ctx context.Context, t *token) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if !time.Now().Before(t.until) {
+		return // another may hold it
+	}
+	err := l.send(ctx)
+	if err == nil {
+		_, err = l.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &l.url, ReceiptHandle: &t.handle})
+	}
+	if err != nil {
+		l.log.Warn("the lead could not be handed on; another takes over when it has run out", "error", err)
+	}
+}

@@ -1,0 +1,73 @@
+package work_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/intake"
+	"github.com/ocelli/ocelli/internal/queue"
+)
+
+// Workers come when the deadline has passed: each image says so, and none is worked on.
+func TestAnImageThatIsLeasedAfterItsDeadlineIsNotWorkedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+		late, calm := intake.NewJob(), intake.NewJob()
+		late.Deadline, calm.Deadline = late.Created.Add(30*time.Second), late.Created.Add(time.Hour)
+		if _, err := s.intake.Submit(t.Context(), late, files("r", red, "text", []byte("text"), "g", green)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.intake.Submit(t.Context(), calm, files("b", blue)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		ctx := s.start(t, 1)
+		job, err := s.tracker.Wait(ctx, late.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := outcome(job), "r=deadline_exceeded text=unsupported_type g=deadline_exceeded"; got != want || !job.Deadline.Equal(late.Deadline) {
+			t.Errorf("got %s by %s, want %s by %s", got, job.Deadline, want, late.Deadline)
+		}
+		if job, err = s.tracker.Wait(ctx, calm.ID); err != nil || outcome(job) != "b=blue" {
+			t.Errorf("the job that had time: %s, %v", outcome(job), err)
+		}
+		if stats, _ := s.queue.Stats(ctx); stats.Backlog() != 0 {
+			t.Errorf("%d messages are left", stats.Backlog())
+		}
+	})
+}
+
+// No worker comes at all: the node that took the job ends it, and so does another one that is asked for it.
+func TestAJobWithoutWorkersEndsAtItsDeadline(t *testing.T) {
+	for name, restart := range map[string]bool{"on its node": false, "after a restart": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				blobs, q := new(blob.Mem), queue.NewMem(lease, 1000)
+				s := newService(blobs, q)
+				m := intake.NewJob()
+				m.Deadline = m.Created.Add(30 * time.Second)
+				if _, err := s.intake.Submit(t.Context(), m, files("r", red, "g", green)); err != nil {
+					t.Fatal(err)
+				}
+				if restart {
+					s = newService(blobs, q)
+				}
+				ctx := s.start(t, 0)
+				go func() { _ = s.intake.Run(ctx) }()
+				job, err := s.tracker.Wait(ctx, m.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, want := outcome(job), "r=deadline_exceeded g=deadline_exceeded"; got != want {
+					t.Errorf("got %s, want %s", got, want)
+				}
+				if late := time.Since(m.Deadline); late < 0 || late > 2*time.Second {
+					t.Errorf("it ended %s after the deadline", late)
+				}
+			})
+		})
+	}
+}
