@@ -50,8 +50,13 @@ func (s *Store) Save(ctx context.Context, r ocelli.Result, replyTo string) (ocel
 		}
 		r = *stands
 	}
-	s.tell(ctx, replyTo, Notice{Image: r.Image, Result: &r})
+	s.Tell(ctx, r, replyTo)
 	return r, nil
+}
+
+// Tell tells replyTo of a result that stands.
+func (s *Store) Tell(ctx context.Context, r ocelli.Result, replyTo string) {
+	s.tell(ctx, replyTo, Notice{Image: r.Image, Result: &r})
 }
 
 // Started tells replyTo that a worker has the image in hand.

@@ -40,11 +40,14 @@ func (w *Worker) handle(ctx context.Context, d *queue.Delivery) bool {
 	res := ocelli.Result{
 		Image: task.Image, Job: task.Job(), Name: task.Name, Labels: []ocelli.Label{},
 		Worker: w.Name, Attempt: d.Attempt,
-		Timings: ocelli.Timings{Queued: ms(leased.Sub(task.Accepted))},
 	}
 
 	// A suspect is alone until its result is kept: a crash of another one in between would count against it.
 	if d.Attempt > 1 {
+		if w.done(ctx, task, log) {
+			w.ack(ctx, d)
+			return true
+		}
 		w.alone.Lock()
 		defer w.alone.Unlock()
 	}
@@ -96,11 +99,22 @@ func logEnd(log *slog.Logger, res ocelli.Result, took time.Duration) {
 // recognise fills in res: get, decode, classify. It returns how many times the image has been touched, this time included. An
 // [ocelli.Error] is the image's own and permanent. For a suspect the worker's lock is held.
 func (w *Worker) recognise(ctx context.Context, d *queue.Delivery, task ocelli.Task, res *ocelli.Result, log *slog.Logger) (touched int, err error) {
+	if d.Attempt == 1 {
+		w.alone.RLock()
+		defer w.alone.RUnlock()
+	}
+	leave, err := pass(ctx, w.loading)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
 	began := time.Now()
+	res.Timings.Queued = ms(began.Sub(task.Accepted))
 	if !task.Deadline.IsZero() && began.After(task.Deadline) {
 		return 0, ocelli.Errorf(ocelli.DeadlineExceeded, "%s had no turn before the deadline of its job: send it again with more time", task.Name)
 	}
-	w.Results.Started(ctx, task.Image, task.ReplyTo)
+	// Who watches is told only of images that take long enough to be seen.
+	defer time.AfterFunc(startedAfter, func() { w.Results.Started(ctx, task.Image, task.ReplyTo) }).Stop()
 	var data []byte
 	err = w.insist(ctx, "reading the image", log, func() (err error) {
 		data, err = w.get(ctx, task)
@@ -110,10 +124,7 @@ func (w *Worker) recognise(ctx context.Context, d *queue.Delivery, task ocelli.T
 	if err != nil {
 		return 0, err
 	}
-
 	if d.Attempt == 1 {
-		w.alone.RLock()
-		defer w.alone.RUnlock()
 		return 1, w.look(ctx, data, res)
 	}
 	err = w.insist(ctx, "entering a trial", log, func() (err error) {
@@ -130,14 +141,34 @@ func (w *Worker) recognise(ctx context.Context, d *queue.Delivery, task ocelli.T
 	return touched + 1, w.look(ctx, data, res)
 }
 
+// startedAfter is how long an image is in hand before that is told.
+const startedAfter = 50 * time.Millisecond
+
+// pass waits until there is room in a gate, and enters it until leave is called.
+func pass(ctx context.Context, gate chan struct{}) (leave func(), err error) {
+	select {
+	case gate <- struct{}{}:
+		return func() { <-gate }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // look decodes and classifies.
 func (w *Worker) look(ctx context.Context, data []byte, res *ocelli.Result) error {
+	waited := time.Now()
+	leave, err := pass(ctx, w.looking)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	res.Timings.Queued += ms(time.Since(waited))
 	ctx, cancel := context.WithTimeout(ctx, w.ImageTime)
 	defer cancel()
 	defer w.guard(res.Image)()
-	began := time.Now()
+	looked := time.Now()
 	picture, err := w.Decoder.Decode(ctx, data, w.Classifier.ShortSide())
-	res.Timings.Decode = ms(time.Since(began))
+	res.Timings.Decode = ms(time.Since(looked))
 	if e := ocelli.AsError(err); e != nil {
 		return ocelli.Errorf(e.Code, "%s %s", res.Name, e.Message)
 	}
@@ -146,12 +177,14 @@ func (w *Worker) look(ctx context.Context, data []byte, res *ocelli.Result) erro
 	}
 	res.Width, res.Height = picture.FullWidth, picture.FullHeight
 
-	began = time.Now()
+	began := time.Now()
 	labels, err := w.Classifier.Classify(ctx, picture.Pixels)
-	res.Timings.Infer = ms(time.Since(began))
+	inferred := time.Now()
+	res.Timings.Infer = ms(inferred.Sub(began))
 	if err != nil {
 		return fmt.Errorf("classifying: %w", err)
 	}
+	w.pace.took(inferred.Sub(looked))
 	model := w.Classifier.Model()
 	res.Labels, res.Model = labels[0], &model
 	return nil
@@ -175,6 +208,18 @@ func (w *Worker) get(ctx context.Context, task ocelli.Task) ([]byte, error) {
 		return nil, ocelli.Errorf(ocelli.TooLarge, "%s has more than %d bytes, the limit of this worker", task.Name, w.MaxBytes)
 	}
 	return data, nil
+}
+
+// done reports whether an image that comes again has its result already: then only the ack was lost, and it is told and not
+// worked on once more. Where the store does not answer, that is found out when the next result is saved.
+func (w *Worker) done(ctx context.Context, task ocelli.Task, log *slog.Logger) bool {
+	stands, err := w.Results.Load(ctx, task.Job(), task.Image)
+	if err != nil {
+		return false
+	}
+	log.Info("the image has its result already")
+	w.Results.Tell(ctx, *stands, task.ReplyTo)
+	return true
 }
 
 // missing says why an image has no bytes. The job was taken back while it was being accepted, or somebody has deleted them since.
@@ -215,13 +260,5 @@ func (w *Worker) giveBack(ctx context.Context, d *queue.Delivery, why error, log
 	w.leases.drop(d)
 	if err := w.Queue.Nack(ctx, delay, *d); err != nil && ctx.Err() == nil {
 		log.Warn("image could not be given back; it comes again when its lease passes", "error", err)
-	}
-}
-
-// ack settles a delivery. Where that fails the image comes again, and the result that stands is found.
-func (w *Worker) ack(ctx context.Context, d *queue.Delivery) {
-	w.leases.drop(d)
-	if err := w.Queue.Ack(ctx, *d); err != nil && ctx.Err() == nil {
-		w.Log.Warn("a message could not be acknowledged; it comes again", "worker", w.Name, "message", d.ID, "error", err)
 	}
 }

@@ -25,7 +25,7 @@ type Decoder interface {
 // Config says how a worker works.
 type Config struct {
 	Name        string
-	Concurrency int           // images in hand at once, at least 1
+	Concurrency int           // images that are decoded and classified at once, at least 1
 	Lease       time.Duration // of the queue; leases are extended three times as often
 	LeaseWait   time.Duration // how long one call waits for messages, and so the longest that an idle worker takes to drain
 	MaxAttempts int           // times that an image is touched before it is given up
@@ -50,8 +50,12 @@ type Worker struct {
 	stop  context.CancelCauseFunc
 	store string // the identity of Blobs
 
-	leases leases
-	alone  sync.RWMutex // held for writing while a suspect is in hand; see trial.go
+	leases  leases
+	acks    acks
+	pace    pace
+	loading chan struct{} // holds one for each image whose bytes are in memory, twice as many as Concurrency at most
+	looking chan struct{} // holds one for each image that is decoded or classified
+	alone   sync.RWMutex  // held for writing while a suspect is in hand; see trial.go
 }
 
 // Reporter is told what the worker has in hand; see [fleet.Reporter].
@@ -76,25 +80,11 @@ func (w *Worker) Run(ctx context.Context, drain <-chan struct{}) error {
 		return nil // it was told to end before the store answered
 	}
 
-	hands := make(chan *queue.Delivery)
-	var busy, extending sync.WaitGroup
+	w.loading, w.looking = make(chan struct{}, 2*w.Concurrency), make(chan struct{}, w.Concurrency)
+	var extending sync.WaitGroup
 	extendCtx, enough := context.WithCancel(ctx)
 	extending.Go(func() { w.extend(extendCtx) })
-	for range w.Concurrency {
-		busy.Go(func() {
-			for d := range hands {
-				if w.handle(ctx, d) {
-					w.Reporter.Settled(1)
-				} else {
-					w.Reporter.GaveBack(1)
-				}
-				w.leases.drop(d)
-			}
-		})
-	}
-	w.lease(ctx, hands)
-	close(hands)
-	busy.Wait()
+	w.lease(ctx)
 	enough()
 	extending.Wait()
 	if err := context.Cause(ctx); errors.Is(err, errWrongStore) {
@@ -103,17 +93,30 @@ func (w *Worker) Run(ctx context.Context, drain <-chan struct{}) error {
 	return nil
 }
 
-// lease receives deliveries and gives them to the hands, until the worker is drained. It leases no more than the hands can take up
-// and as many again, so that a hand never waits for the queue and other workers get their share.
-func (w *Worker) lease(ctx context.Context, hands chan<- *queue.Delivery) {
+// lease receives deliveries and works on them side by side, until the worker is drained and they are done. It leases so many that it
+// does not have to wait for the queue or the disk while it could work, and no more, so that other workers get their share.
+func (w *Worker) lease(ctx context.Context) {
+	var hands sync.WaitGroup
+	defer hands.Wait()
+	free := make(chan struct{}, maxAhead) // one for each image that is done
 	failures := 0
-	for ctx.Err() == nil {
+	for held := 0; ctx.Err() == nil; {
+		// Rather some together than each as soon as it can be had: a call costs the same for one as for ten.
+		for most := w.pace.ahead(w.Concurrency); held > most/2; held-- {
+			select {
+			case <-free:
+			case <-w.drain:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
 		select {
 		case <-w.drain:
 			return
 		default:
 		}
-		ds, err := w.Queue.Receive(ctx, min(max(2, w.Concurrency), 10), w.LeaseWait)
+		ds, err := w.Queue.Receive(ctx, min(w.pace.ahead(w.Concurrency)-held, queue.MaxReceive), w.LeaseWait)
 		if err != nil && ctx.Err() == nil {
 			failures++
 			w.Log.Warn("the queue does not answer; trying again", "worker", w.Name, "error", err)
@@ -121,22 +124,32 @@ func (w *Worker) lease(ctx context.Context, hands chan<- *queue.Delivery) {
 			continue
 		}
 		failures = 0
-		leased := make([]*queue.Delivery, len(ds))
-		for i := range ds {
-			leased[i] = &ds[i]
-		}
-		// Suspects come last, so that a crash of one finds the others done.
-		slices.SortStableFunc(leased, func(a, b *queue.Delivery) int { return cmp.Compare(a.Attempt, b.Attempt) })
-		w.leases.add(leased)
+		held += len(ds)
 		w.Reporter.Leased(len(ds))
-		for _, d := range leased {
-			select {
-			case hands <- d:
-			case <-ctx.Done():
-				return
-			}
+		for _, d := range w.enter(ds) {
+			hands.Go(func() {
+				if w.handle(ctx, d) {
+					w.Reporter.Settled(1)
+				} else {
+					w.Reporter.GaveBack(1)
+				}
+				w.leases.drop(d)
+				free <- struct{}{}
+			})
 		}
 	}
+}
+
+// enter makes that the leases of deliveries are extended, and returns these with suspects last, so that a crash of one
+// finds the others done.
+func (w *Worker) enter(ds []queue.Delivery) []*queue.Delivery {
+	leased := make([]*queue.Delivery, len(ds))
+	for i := range ds {
+		leased[i] = &ds[i]
+	}
+	slices.SortStableFunc(leased, func(a, b *queue.Delivery) int { return cmp.Compare(a.Attempt, b.Attempt) })
+	w.leases.add(leased)
+	return leased
 }
 
 // extend renews the leases of everything in hand until ctx ends.

@@ -1,0 +1,81 @@
+package work
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ocelli/ocelli/internal/queue"
+)
+
+func TestAhead(t *testing.T) {
+	for _, test := range []struct {
+		says              string
+		took              time.Duration
+		concurrency, want int
+	}{
+		{"before the first image, those in hand and as many again", 0, 2, 4},
+		{"the same where images take long", time.Second, 2, 4},
+		{"what is done in 30 ms where they are quick", 3 * time.Millisecond, 2, 20},
+		{"a bound where they take next to no time", time.Microsecond, 2, 32},
+		{"never fewer than twice those in hand", time.Second, 64, 128},
+	} {
+		var p pace
+		if test.took > 0 {
+			p.took(test.took)
+		}
+		if got := p.ahead(test.concurrency); got != test.want {
+			t.Errorf("%s: %d, want %d", test.says, got, test.want)
+		}
+	}
+	var p pace
+	for range 100 {
+		p.took(30 * time.Millisecond)
+	}
+	for range 20 {
+		p.took(3 * time.Millisecond)
+	}
+	if got := p.ahead(2); got < 8 || got > 20 {
+		t.Errorf("20 images after a change from 30 ms to 3 ms: %d, want something between", got)
+	}
+}
+
+// slowAcks is a queue whose acks take a second.
+type slowAcks struct {
+	queue.Queue
+	mu    sync.Mutex
+	calls []int // acks of each call
+}
+
+func (q *slowAcks) Ack(_ context.Context, ds ...queue.Delivery) error {
+	time.Sleep(time.Second)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.calls = append(q.calls, len(ds))
+	return nil
+}
+
+func TestAcksThatComeTogetherAreSentTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &slowAcks{}
+		w := &Worker{Queue: q, Log: slog.New(slog.DiscardHandler)}
+		var all sync.WaitGroup
+		for i := range 24 {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				w.ack(t.Context(), &queue.Delivery{})
+			})
+		}
+		all.Wait()
+		sum := 0
+		for _, n := range q.calls {
+			sum += n
+		}
+		if len(q.calls) != 4 || sum != 24 { // one alone, and the other 23 in parts of ten
+			t.Errorf("calls with %v acks, want 1, 10, 10 and 3", q.calls)
+		}
+	})
+}
