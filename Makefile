@@ -54,6 +54,9 @@ race: setup testtools ## the tests under the race detector
 fuzz: setup ## fuzz every target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
+chaos: build testtools ## break things under load and check that nothing is lost (DURATION, SEED)
+	@$(TESTENV) $(GO) run ./e2e/chaos -duration=$(DURATION) -seed=$(SEED)
+
 e2e: build testtools ## only the stories against the real binary
 	$(GOTEST) -count=1 ./e2e/
 

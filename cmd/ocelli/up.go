@@ -121,7 +121,7 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.run(ctx) })
 	group.Go(func() error { return n.run(ctx, front) })
-	group.Go(func() error { return broker.Watch(ctx) })
+	group.Go(func() error { return broker.Run(ctx) })
 	greet(out, s.node.door.tls.scheme(), listener.Addr(), n.door.guard != nil, data)
 	return group.Wait()
 }

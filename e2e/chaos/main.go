@@ -33,6 +33,7 @@ type options struct {
 	keep     string // folder to work in, which is kept
 	bin      string // folder of the programs under test; "" builds them
 	every    time.Duration
+	kinds    string // of faults, by name, or "" for all
 }
 
 func main() {
@@ -41,6 +42,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "the same seed makes the same schedule")
 	flag.DurationVar(&o.every, "every", 4*time.Second, "time from one fault of a service to its next, on average")
 	flag.StringVar(&o.services, "services", "", "services to run, like up,fleet (default: all that this machine can run)")
+	flag.StringVar(&o.kinds, "kinds", "", "kinds of faults, like 'disk full,power cut' (default: all)")
 	flag.StringVar(&o.keep, "keep", "", "work in this `FOLDER` and keep it")
 	flag.StringVar(&o.bin, "bin", "", "use the programs in this `FOLDER` (default: build them)")
 	flag.Parse()

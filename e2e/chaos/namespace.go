@@ -22,7 +22,7 @@ func enter(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, self, "-duration="+o.duration.String(), fmt.Sprintf("-seed=%d", o.seed), "-every="+o.every.String(),
-		"-services="+o.services, "-keep="+o.keep, "-bin="+o.bin)
+		"-services="+o.services, "-kinds="+o.kinds, "-keep="+o.keep, "-bin="+o.bin)
 	cmd.Env = append(os.Environ(), insideEnv+"=1")
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}

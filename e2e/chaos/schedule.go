@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,7 +17,11 @@ var errNotThere = errors.New("the victim does not run")
 // breakThings breaks one thing after another until the time is up. The kinds come in rounds, each kind once a round in an order of the seed's
 // choosing, so that a short run has them all.
 func (s *service) breakThings(ctx context.Context, o options, random *rand.Rand, out io.Writer) {
-	kinds := s.kinds()
+	kinds := slices.DeleteFunc(s.kinds(), func(k kind) bool { return o.kinds != "" && !slices.Contains(strings.Split(o.kinds, ","), k.name) })
+	if len(kinds) == 0 {
+		wait(ctx, o.duration)
+		return
+	}
 	until := time.Now().Add(o.duration)
 	var round []int
 	for {

@@ -36,7 +36,7 @@ func (l *serverLog) Fatalf(format string, v ...any) { l.fail(fmt.Sprintf(format,
 func (l *serverLog) Errorf(format string, v ...any) {
 	line := fmt.Sprintf(format, v...)
 	l.log.Error("nats: " + line)
-	if strings.Contains(line, writeFailed) {
+	if strings.Contains(strings.ToLower(line), writeFailed) {
 		l.fail(line)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -25,6 +26,9 @@ const domain = "ocelli"
 
 // readyTimeout bounds the wait for the listener, after the store has been read.
 const readyTimeout = 10 * time.Second
+
+// errDamaged is the error of a store of which a part cannot be read.
+var errDamaged = errors.New("the queue's store is damaged")
 
 // Config says how the server runs.
 type Config struct {
@@ -42,12 +46,17 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Server is a running NATS server.
+// Server is a running NATS server. One whose disk takes no more is replaced by a new one on the same store and address; see [Server.Run].
 type Server struct {
+	cfg  Config
+	host string
+	port int
+	lock *os.File
+
+	mu     sync.Mutex
 	server *server.Server
-	token  string
-	lock   *os.File
 	log    *serverLog
+	ended  bool
 }
 
 // Start starts a server and returns when it takes connections, which is after it has read its store: about
@@ -65,19 +74,24 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{token: cfg.Token, lock: lock, log: newServerLog(cfg.Logger)}
-	if err := s.start(ctx, cfg, host, port); err != nil {
+	s := &Server{cfg: cfg, host: host, port: port, lock: lock}
+	if s.server, s.log, err = s.start(ctx); err != nil {
 		s.Shutdown()
 		return nil, err
+	}
+	if tcp, ok := s.server.Addr().(*net.TCPAddr); ok {
+		s.port = tcp.Port // others know it from now on
 	}
 	return s, nil
 }
 
-func (s *Server) start(ctx context.Context, cfg Config, host string, port int) error {
+// start starts a server. The one that it returns beside an error is to be shut down.
+func (s *Server) start(ctx context.Context) (*server.Server, *serverLog, error) {
+	cfg, log := s.cfg, newServerLog(s.cfg.Logger)
 	srv, err := server.NewServer(&server.Options{
 		ServerName:             "ocelli",
-		Host:                   host,
-		Port:                   port,
+		Host:                   s.host,
+		Port:                   s.port,
 		Authorization:          cfg.Token,
 		NoSigs:                 true,
 		JetStream:              true,
@@ -88,31 +102,30 @@ func (s *Server) start(ctx context.Context, cfg Config, host string, port int) e
 		DisableJetStreamBanner: true,
 	})
 	if err != nil {
-		return fmt.Errorf("start the message server: %w", err)
+		return nil, log, fmt.Errorf("start the message server: %w", err)
 	}
-	srv.SetLoggerV2(s.log, false, false, false)
-	s.server = srv
+	srv.SetLoggerV2(log, false, false, false)
 
 	srv.Start() // which reads the store, and cannot be told to stop
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("start the message server: %w", err)
+		return srv, log, fmt.Errorf("start the message server: %w", err)
 	}
 	select {
-	case line := <-s.log.failed:
-		return fmt.Errorf("start the message server in %s: %s", cfg.Dir, line)
+	case line := <-log.failed:
+		return srv, log, fmt.Errorf("start the message server in %s: %s", cfg.Dir, line)
 	default:
 	}
 	if !srv.ReadyForConnections(readyTimeout) {
-		return fmt.Errorf("start the message server in %s: it took no connections within %v", cfg.Dir, readyTimeout)
+		return srv, log, fmt.Errorf("start the message server in %s: it took no connections within %v", cfg.Dir, readyTimeout)
 	}
-	return s.checkRecovered(cfg.Dir)
+	return srv, log, checkRecovered(srv, cfg.Dir)
 }
 
 // checkRecovered finds streams that lie in the store and that the server passed over, which it does, with
 // no more than a warning, when it cannot read their description. Going on would make an empty stream of the
 // same name, and so lose what people sent.
-func (s *Server) checkRecovered(dir string) error {
-	info, err := s.server.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
+func checkRecovered(srv *server.Server, dir string) error {
+	info, err := srv.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
 	if err != nil {
 		return fmt.Errorf("look at the streams in %s: %w", dir, err)
 	}
@@ -130,18 +143,20 @@ func (s *Server) checkRecovered(dir string) error {
 	for _, block := range blocks {
 		folder := filepath.Dir(filepath.Dir(block))
 		if !served[filepath.Base(folder)] {
-			return fmt.Errorf("the queue's store is damaged: %s cannot be read; restore it from a backup, or move it away to start with an empty queue", folder)
+			return fmt.Errorf("%w: %s cannot be read; restore it from a backup, or move it away to start with an empty queue", errDamaged, folder)
 		}
 	}
 	return nil
 }
 
 // ClientURL is where other processes connect, "nats://127.0.0.1:40123". It does not hold the token.
-func (s *Server) ClientURL() string { return s.server.ClientURL() }
+func (s *Server) ClientURL() string {
+	return "nats://" + net.JoinHostPort(s.host, strconv.Itoa(s.port))
+}
 
 // Connect connects to the server within this process, without a socket.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	opts = append([]nats.Option{nats.InProcessServer(s.server), nats.Token(s.token)}, opts...)
+	opts = append([]nats.Option{nats.InProcessServer(s), nats.Token(s.cfg.Token)}, opts...)
 	nc, err := nats.Connect("", opts...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the message server in this process: %w", err)
@@ -149,25 +164,32 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// Watch blocks until ctx ends, when it returns nil, or until the server can no more write to its disk. It
-// takes no messages after that, until it is started again; what it has accepted is safe.
-func (s *Server) Watch(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case line := <-s.log.failed:
-		return fmt.Errorf("the queue can no more be written: %s; free space on its disk and start again, nothing that was accepted is lost", line)
+// InProcessConn is how connections that [Server.Connect] made find the server, also after it was replaced.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.server == nil {
+		return nil, errors.New("the message server waits for its disk")
 	}
+	return s.server.InProcessConn()
 }
 
 // Shutdown closes all connections, writes what is open and returns when the store may be used by another
 // process. It may be called again.
 func (s *Server) Shutdown() {
-	if s.server != nil {
-		s.server.Shutdown()
-		s.server.WaitForShutdown()
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	end(s.server)
+	s.server = nil
 	s.lock.Close() // which also unlocks it
+}
+
+func end(srv *server.Server) {
+	if srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	}
 }
 
 // listenAddr splits the address and makes sure that it can be listened on, since the server's own word

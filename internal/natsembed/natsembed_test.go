@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -168,18 +169,57 @@ func TestFolderIsFreeAfterAFailedStart(t *testing.T) {
 }
 
 // What a full disk looks like was seen on a small tmpfs: this line, and no answers after it.
-func TestWatchTellsOfADiskThatTakesNoMore(t *testing.T) {
+func TestServerIsReplacedWhenItsDiskTookNoMore(t *testing.T) {
 	s := start(t, Config{})
-	s.log.Errorf("JetStream failed to store a msg on stream '%s': %s", "S", "some other reason")
+	put(t, s)
+	inside, err := s.Connect(nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inside.Close()
+	outside, err := nats.Connect(s.ClientURL(), nats.Token("secret"), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := s.Watch(ctx); err != nil {
-		t.Errorf("a server that is well: %v", err)
-	}
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run ended with %v", err)
+		}
+	}()
+
+	old := s.server
+	s.log.Errorf("JetStream failed to store a msg on stream '%s': %s", "S", "some other reason")
 	for range 2 {
-		s.log.Errorf("JetStream stream '%s' critical write error: %s", "S", "no space left on device")
+		s.log.Errorf("Filestore [%s] Critical write error: %s", "S", "no space left on device")
 	}
-	if err := s.Watch(t.Context()); err == nil || !strings.Contains(err.Error(), "no space left on device; free space") {
-		t.Errorf("a full disk: %v", err)
+	old.WaitForShutdown()
+	for _, nc := range []*nats.Conn{inside, outside} {
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // a real server is waited for
+			stream, err := js.Stream(t.Context(), "S")
+			if err == nil && stream.CachedInfo().State.Msgs == 1 {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("a connection does not find its message: %v", err)
+			}
+		}
+	}
+}
+
+func TestADiskWithoutSpaceIsNotUsed(t *testing.T) {
+	if err := probe(t.TempDir()); err != nil {
+		t.Errorf("a disk with space: %v", err)
+	}
+	if err := probe("/dev/full/queue"); err == nil {
+		t.Error("a folder that is none: no error")
 	}
 }
