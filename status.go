@@ -1,5 +1,7 @@
 package ocelli
 
+import "time"
+
 // Status is what a service tells about itself.
 type Status struct {
 	Ready     int64    `json:"ready"`             // images that wait for a worker
@@ -33,9 +35,13 @@ const (
 	WorkerDraining WorkerState = "draining" // it finishes what it holds, and ends
 )
 
-// Worker is one worker as people see it.
+// Worker is one worker as people see it. All but its name is as it said last.
 type Worker struct {
-	Name  string      `json:"name"`
-	PID   int         `json:"pid"` // 0 where it is not a process of this machine
-	State WorkerState `json:"state"`
+	Name    string      `json:"name"`
+	PID     int         `json:"pid"` // 0 where it is not a process of this machine
+	State   WorkerState `json:"state"`
+	Since   time.Time   `json:"since,omitzero"`    // when the state began, by the worker's clock
+	Holding int         `json:"holding"`           // images in its hands
+	Done    int64       `json:"done"`              // images that got their result from it
+	Rate    float64     `json:"rate_images_per_s"` // while it is busy; 0 until it was measured
 }

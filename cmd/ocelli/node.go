@@ -73,7 +73,9 @@ type node struct {
 	metrics  *telemetry.Metrics
 	handler  http.Handler
 	door     *door
-	model    *ocelli.Model
+	model    *ocelli.Model // nil where workers are kept elsewhere
+	networks networks
+	history  web.History
 
 	keeper *controller // nil where workers are kept elsewhere
 }
@@ -89,7 +91,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 	if err != nil {
 		return nil, err
 	}
-	n := &node{log: log, backends: b, roster: roster, model: model, door: d}
+	n := &node{log: log, backends: b, roster: roster, model: model, door: d, networks: networks{settings: []modelSettings{{}}}}
 	n.metrics = telemetry.New(func() ocelli.Status { return n.status(context.Background()) })
 	results := &result.Store{Blobs: b.blobs, Bus: b.bus}
 	n.tracker = result.NewTracker(results, "result."+name, log, n.metrics.Ended)
@@ -109,6 +111,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 	n.mountPrograms(mux, a, memory, s)
 	pages := web.New(web.Config{
 		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log, Guard: d.guard,
+		History: &n.history, Decisions: b.journal.Latest, Network: n.networks.find,
 	})
 	mux.Handle("/", pages)
 	n.mountRekognition(mux, pages, memory, d.guard)
@@ -151,14 +154,21 @@ func (n *node) status(ctx context.Context) ocelli.Status {
 		s.Problem = "the queue does not answer: " + err.Error()
 	}
 	s.Ready, s.Leased, s.OldestAge = stats.Ready, stats.Leased, stats.Oldest.Seconds()
-	if n.keeper == nil {
-		for _, h := range n.roster.Reports() {
-			s.Workers = append(s.Workers, ocelli.Worker{Name: h.Name, PID: h.PID, State: ocelli.WorkerState(h.State)})
+	reports := map[string]fleet.Report{}
+	for _, h := range n.roster.Reports() {
+		reports[h.Name] = h.Report
+		if s.Model == nil {
+			s.Model = h.Model
 		}
+		if n.keeper == nil {
+			s.Workers = append(s.Workers, shownWorker(fleet.Worker{Name: h.Name, PID: h.PID, State: h.State}, h.Report))
+		}
+	}
+	if n.keeper == nil {
 		return s
 	}
 	for _, w := range n.keeper.crew.Snapshot().Workers {
-		s.Workers = append(s.Workers, ocelli.Worker{Name: w.Name, PID: w.PID, State: ocelli.WorkerState(w.State)})
+		s.Workers = append(s.Workers, shownWorker(w, reports[w.Name]))
 	}
 	decision, problem := n.keeper.loop.Last()
 	s.Wanted, s.Max, s.Reason = decision.Want, n.keeper.maxWorkers, decision.Reason
@@ -167,6 +177,14 @@ func (n *node) status(ctx context.Context) ocelli.Status {
 		s.Problem = problem
 	}
 	return s
+}
+
+// shownWorker is a worker with what it has said of itself; its state is as its crew sees it.
+func shownWorker(w fleet.Worker, said fleet.Report) ocelli.Worker {
+	return ocelli.Worker{
+		Name: w.Name, PID: w.PID, State: ocelli.WorkerState(w.State),
+		Since: said.Since, Holding: said.Holding, Done: said.Done, Rate: said.Rate,
+	}
 }
 
 // run answers requests on listener until ctx ends, and then lets those under way finish for a while.
@@ -179,6 +197,9 @@ func (n *node) run(ctx context.Context, listener net.Listener) error {
 	group.Go(func() error { return n.tracker.Run(listening) })
 	group.Go(func() error { return n.intake.Run(ctx) })
 	group.Go(func() error { return n.door.run(listening) })
+	if n.keeper != nil { // it counts the queue each second in any case
+		group.Go(func() error { return n.history.Run(ctx, n.status) })
+	}
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			answers.Add(1)

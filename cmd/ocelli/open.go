@@ -48,6 +48,7 @@ type backends struct {
 type journal interface {
 	Record(scale.Decision) error
 	Since(since time.Time, most int) ([]scale.Decision, error)
+	Latest(most int) ([]scale.Decision, error)
 }
 
 func (b *backends) close() {

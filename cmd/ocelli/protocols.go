@@ -44,8 +44,8 @@ func (n *node) knownModel() *ocelli.Model {
 		return n.model
 	}
 	for _, r := range n.roster.Reports() {
-		if r.Model != "" {
-			return &ocelli.Model{Name: r.Model}
+		if r.Model != nil {
+			return r.Model
 		}
 	}
 	return nil

@@ -117,6 +117,7 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 		return err
 	}
 	n.keep(c)
+	n.networks.settings = append(n.networks.settings, s.worker.modelSettings)
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.run(ctx) })

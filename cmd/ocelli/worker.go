@@ -125,7 +125,7 @@ func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, at 
 		if err := confine(s.sandbox, at, log); err != nil {
 			return err
 		}
-		reporter.Ready(classifier.Model().Name)
+		reporter.Ready(classifier.Model())
 		defer context.AfterFunc(drain, reporter.Drain)()
 		w := &work.Worker{
 			Config: work.Config{

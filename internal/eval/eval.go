@@ -35,11 +35,29 @@ type Report struct {
 	Top1            float64     `json:"top1"` // share whose label came first
 	Top5            float64     `json:"top5"` // share whose label was among the first five
 	ECE             float64     `json:"ece"`  // expected calibration error of the first label's score
+	Calibration     []Bin       `json:"calibration"`
+	Classes         []Class     `json:"classes"` // in the order of the model, those without an image left out
 	ImagesPerSecond float64     `json:"images_per_s"`
 	Failed          int         `json:"failed"`  // files that could not be read or decoded
 	Unknown         int         `json:"unknown"` // images whose label the model does not have
 	Confusions      []Confusion `json:"confusions"`
 	Failures        []string    `json:"failures"` // the first few, in sentences
+}
+
+// Bin is what became of the images whose first label had a score of one range. Of a model that is as sure as it is right, Score and
+// Right are equal in every bin.
+type Bin struct {
+	N     int     `json:"n"`
+	Score float64 `json:"score"` // the mean of the scores
+	Right float64 `json:"right"` // the share whose first label was the true one
+}
+
+// Class is how often the images of one class were recognised.
+type Class struct {
+	Name string  `json:"name"`
+	ID   string  `json:"id,omitempty"`
+	N    int     `json:"n"`
+	Top1 float64 `json:"top1"` // share whose label came first
 }
 
 // Confusion is how often one label was taken for another.
@@ -62,7 +80,7 @@ func Run(ctx context.Context, items []Item, o Options) (*Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	next := make(chan Item)
-	t := &tally{confused: map[[2]string]int{}}
+	t := &tally{confused: map[[2]string]int{}, right: map[string]*Class{}}
 	done := 0
 	began := time.Now()
 	var wg sync.WaitGroup
@@ -94,7 +112,7 @@ func Run(ctx context.Context, items []Item, o Options) (*Report, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	return t.report(time.Since(began)), nil
+	return t.report(o.Labels, time.Since(began)), nil
 }
 
 // feed sends the items until ctx ends.
@@ -164,7 +182,8 @@ const bins = 15
 type tally struct {
 	sync.Mutex
 	Report
-	bin      [bins]struct{ n, right, score float64 }
+	bin      [bins]Bin         // with sums in place of shares
+	right    map[string]*Class // by [key], with counts in place of shares
 	confused map[[2]string]int
 }
 
@@ -183,11 +202,18 @@ func (t *tally) count(item Item, truth ocelli.Label, known bool, labels []ocelli
 	t.N++
 	place := slices.IndexFunc(labels, func(l ocelli.Label) bool { return same(l, truth) })
 	b := &t.bin[min(int(labels[0].Score*bins), bins-1)]
-	b.n++
-	b.score += labels[0].Score
+	b.N++
+	b.Score += labels[0].Score
+	class := t.right[key(truth)]
+	if class == nil {
+		class = &Class{Name: truth.Name, ID: truth.ID}
+		t.right[key(truth)] = class
+	}
+	class.N++
 	if place == 0 {
 		t.Top1++
-		b.right++
+		b.Right++
+		class.Top1++
 	} else {
 		t.confused[[2]string{truth.Name, labels[0].Name}]++
 	}
@@ -196,16 +222,29 @@ func (t *tally) count(item Item, truth ocelli.Label, known bool, labels []ocelli
 	}
 }
 
+// key tells classes apart like [same].
+func key(l ocelli.Label) string { return cmp.Or(l.ID, l.Name) }
+
 // report turns counts into shares.
-func (t *tally) report(took time.Duration) *Report {
+func (t *tally) report(labels []ocelli.Label, took time.Duration) *Report {
 	r := t.Report
+	r.Calibration, r.Classes = []Bin{}, []Class{} // empty lists in JSON
 	r.ImagesPerSecond = float64(r.N+r.Failed) / took.Seconds()
 	if r.N > 0 {
 		for _, b := range t.bin {
-			r.ECE += max(b.right-b.score, b.score-b.right) / float64(r.N)
+			r.ECE += max(b.Right-b.Score, b.Score-b.Right) / float64(r.N)
+			if b.N > 0 {
+				r.Calibration = append(r.Calibration, Bin{b.N, b.Score / float64(b.N), b.Right / float64(b.N)})
+			}
 		}
 		r.Top1 /= float64(r.N)
 		r.Top5 /= float64(r.N)
+	}
+	for _, l := range labels {
+		if c := t.right[key(l)]; c != nil {
+			r.Classes = append(r.Classes, Class{c.Name, c.ID, c.N, c.Top1 / float64(c.N)})
+			delete(t.right, key(l)) // two labels of one name are one class
+		}
 	}
 	r.Confusions = []Confusion{}
 	for pair, n := range t.confused {

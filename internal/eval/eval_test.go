@@ -124,6 +124,12 @@ func TestFolders(t *testing.T) {
 	if r.ECE < 0.05 || r.ECE > 0.13 {
 		t.Errorf("calibration error %g", r.ECE)
 	}
+	if len(r.Calibration) != 1 || r.Calibration[0].N != 11 || math.Abs(r.Calibration[0].Right-10./11) > 1e-9 || r.Calibration[0].Score < 0.9 {
+		t.Errorf("calibration %+v", r.Calibration)
+	}
+	if diff := cmp.Diff([]eval.Class{{Name: "red", N: 6, Top1: 5. / 6}, {Name: "blue", ID: "n0blue", N: 5, Top1: 1}}, r.Classes); diff != "" {
+		t.Error(diff)
+	}
 	if diff := cmp.Diff([]eval.Confusion{{"red", "yellow", 1}}, r.Confusions); diff != "" {
 		t.Error(diff)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/ocelli/ocelli"
 )
 
 // Topic is the topic of [notify.Bus] on which workers publish their reports.
@@ -34,9 +36,9 @@ type Report struct {
 	BusyFor time.Duration `json:"busy_ns"` // time since the start with at least one image in hand
 	// Rate is how many images a second the worker finishes while it is busy, as measured over about the last half
 	// minute of being busy; 0 until it is known.
-	Rate    float64 `json:"rate"`
-	Model   string  `json:"model"` // "" until it is loaded
-	Version string  `json:"version"`
+	Rate    float64       `json:"rate"`
+	Model   *ocelli.Model `json:"model"` // nil until it is loaded
+	Version string        `json:"version"`
 }
 
 // sameLife reports whether both come from one process.

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/notify"
 )
@@ -60,7 +61,7 @@ func TestReporterTellsEachChangeOfState(t *testing.T) {
 			want fleet.State
 		}{
 			{func() {}, fleet.Starting},
-			{func() { r.Ready("efficient") }, fleet.Idle},
+			{func() { r.Ready(ocelli.Model{Name: "efficient"}) }, fleet.Idle},
 			{func() { r.Leased(2) }, fleet.Busy},
 			{func() { r.GaveBack(1); r.Settled(1) }, fleet.Idle},
 			{func() { r.Drain(); r.Leased(1) }, fleet.Draining},
@@ -77,7 +78,7 @@ func TestReporterTellsEachChangeOfState(t *testing.T) {
 			if got[0].Name != w1 || got[0].PID != os.Getpid() || !got[0].Started.Equal(began) || got[0].Version != "v1" {
 				t.Errorf("the worker is not described: %+v", got[0])
 			}
-			if step.want == fleet.Busy && (got[0].Holding != 2 || got[0].Model != "efficient") {
+			if step.want == fleet.Busy && (got[0].Holding != 2 || got[0].Model == nil || got[0].Model.Name != "efficient") {
 				t.Errorf("the work is not described: %+v", got[0])
 			}
 		}
@@ -87,7 +88,7 @@ func TestReporterTellsEachChangeOfState(t *testing.T) {
 func TestReporterTellsOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, published, _ := heard(t)
-		r.Ready("m")
+		r.Ready(ocelli.Model{Name: "m"})
 		time.Sleep(time.Minute + time.Second/2)
 		if n := len(published()); n < 60 || n > 62 {
 			t.Errorf("%d reports in a minute without change", n)
@@ -107,7 +108,7 @@ func TestReporterTellsOnceASecond(t *testing.T) {
 func TestReporterMeasuresBusyTimeAndRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, published, _ := heard(t)
-		r.Ready("m")
+		r.Ready(ocelli.Model{Name: "m"})
 		time.Sleep(time.Hour) // idle
 		r.Leased(2)
 		time.Sleep(8 * time.Second)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/notify"
 )
 
@@ -47,9 +48,9 @@ func NewReporter(bus notify.Bus, log *slog.Logger, name, version string) *Report
 	}
 }
 
-// Ready says that the named model is loaded and the worker begins to lease.
-func (r *Reporter) Ready(model string) {
-	r.change(func(*Report) { r.ready, r.report.Model = true, model })
+// Ready says that the model is loaded and the worker begins to lease.
+func (r *Reporter) Ready(model ocelli.Model) {
+	r.change(func(*Report) { r.ready, r.report.Model = true, &model })
 }
 
 // Leased says that n more images are in hand.

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/fleet/fleettest"
 	"github.com/ocelli/ocelli/internal/notify"
@@ -72,7 +73,7 @@ func (w *world) work(ctx context.Context, drain <-chan struct{}, name string) er
 	w.mu.Lock()
 	w.hands[name] = h
 	w.mu.Unlock()
-	h.Ready("model")
+	h.Ready(ocelli.Model{Name: "model"})
 	go h.Run(reporting)
 	select {
 	case <-ctx.Done():

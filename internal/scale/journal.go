@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -52,6 +53,20 @@ func (j *Journal) Record(d Decision) error {
 
 // Since returns the newest decisions, at most most, that were made at or after since, oldest first.
 func (j *Journal) Since(since time.Time, most int) ([]Decision, error) {
+	return j.read(since, most, 2*journalBytes)
+}
+
+// latestBytes is how much of the end of each file Latest reads: some hundred decisions.
+const latestBytes = 256 << 10
+
+// Latest returns the newest decisions, at most most and not more than a few hundred, oldest first. It is quick however long the
+// journal is.
+func (j *Journal) Latest(most int) ([]Decision, error) {
+	return j.read(time.Time{}, most, latestBytes)
+}
+
+// read looks at the last bytes of each file.
+func (j *Journal) read(since time.Time, most int, bytes int64) ([]Decision, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	all := []Decision{}
@@ -62,6 +77,9 @@ func (j *Journal) Since(since time.Time, most int) ([]Decision, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading scaling decisions: %w", err)
+		}
+		if info, err := f.Stat(); err == nil && info.Size() > bytes {
+			_, _ = f.Seek(-bytes, io.SeekEnd) // the line that this cuts is passed over
 		}
 		lines := bufio.NewScanner(f)
 		lines.Buffer(nil, 1<<20)

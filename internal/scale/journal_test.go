@@ -46,6 +46,12 @@ func TestAJournalGivesBackTheNewestDecisionsAndStaysBounded(t *testing.T) {
 	if ds, err = j.Since(began.Add(time.Hour), 5); err != nil || len(ds) != 0 {
 		t.Errorf("of the future there are %d, %v", len(ds), err)
 	}
+	if ds, err = j.Latest(2); err != nil || len(ds) != 2 || ds[0].Want != n-1 || ds[1].Reason != "last" {
+		t.Errorf("the latest are %d, %v", len(ds), err)
+	}
+	if ds, err = j.Latest(1000); err != nil || len(ds) < 3 || len(ds) > 20 {
+		t.Errorf("quickly read are %d, %v", len(ds), err)
+	}
 	total := int64(0)
 	for _, p := range []string{path, path + ".1"} {
 		info, err := os.Stat(p)

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/notify"
 	"github.com/ocelli/ocelli/internal/queue"
@@ -36,7 +37,7 @@ func start(t *testing.T, policy scale.Policy) *world {
 		reporting, stop := context.WithCancel(ctx)
 		defer stop()
 		go func() { _ = reporter.Run(reporting) }()
-		reporter.Ready("test")
+		reporter.Ready(ocelli.Model{Name: "test"})
 		for {
 			select {
 			case <-drain:

@@ -167,6 +167,8 @@ type Decision struct {
 	Next Memory `json:"next"` // for Seen.Last of the next decision
 
 	Done *fleet.Change `json:"done,omitempty"` // what the loop then did; nil as Decide returns it
+
+	Changed string `json:"settings_changed,omitempty"` // what an operator has changed just before, in one sentence
 }
 
 // Change is how many workers are to be started (positive) or ended (negative).

@@ -49,6 +49,10 @@ type StoreJournal struct {
 	began time.Time // of its ten minutes
 	lines []byte    // all of it
 	saved time.Time // when it was last written
+
+	looking sync.Mutex // held while Latest reads
+	latest  []Decision
+	looked  time.Time // when latest was read
 }
 
 // NewStoreJournal returns a journal in the store.
@@ -117,6 +121,24 @@ func (j *StoreJournal) Since(since time.Time, most int) ([]Decision, error) {
 	slices.SortStableFunc(all, func(a, b Decision) int { return a.Seen.Now.Compare(b.Seen.Now) })
 	return all[max(0, len(all)-most):], nil
 }
+
+// Latest returns the newest decisions of the last day, at most most, oldest first. They may be ten seconds old: each look costs
+// requests.
+func (j *StoreJournal) Latest(most int) ([]Decision, error) {
+	j.looking.Lock()
+	defer j.looking.Unlock()
+	if time.Since(j.looked) >= quietFor {
+		latest, err := j.Since(time.Now().Add(-24*time.Hour), latestMost)
+		if err != nil {
+			return nil, err
+		}
+		j.latest, j.looked = latest, time.Now()
+	}
+	return j.latest[max(0, len(j.latest)-most):], nil
+}
+
+// latestMost bounds what Latest remembers.
+const latestMost = 200
 
 // chapters lists the blobs of a day that may hold decisions since then.
 func (j *StoreJournal) chapters(ctx context.Context, day, since time.Time) ([]string, error) {

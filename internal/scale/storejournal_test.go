@@ -51,6 +51,9 @@ func TestAStoreJournalIsReadByOthers(t *testing.T) {
 			t.Errorf("since %v, at most %d: %d decisions, from %+v", c.since, c.most, len(ds), ds)
 		}
 	}
+	if ds, err := reader.Latest(3); err != nil || len(ds) != 3 || ds[2].Want != n-1 {
+		t.Errorf("the latest are %+v, %v", ds, err)
+	}
 	if ds, err := reader.Since(now.Add(time.Hour), 10); err != nil || len(ds) != 0 {
 		t.Errorf("of the future: %d decisions, %v", len(ds), err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/fleet"
+	"github.com/ocelli/ocelli/internal/scale"
 )
 
 // scenes are n landscapes.
@@ -234,7 +237,11 @@ func busy(second int64) ocelli.Status {
 		if i == wanted-1 {
 			state = ocelli.WorkerStarting
 		}
-		st.Workers = append(st.Workers, ocelli.Worker{Name: fmt.Sprintf("ocelli-worker-%d", i+1), PID: 100, State: state})
+		w := ocelli.Worker{Name: fmt.Sprintf("ocelli-worker-%d", i+1), PID: 100, State: state, Since: time.Now().Add(-2 * time.Second)}
+		if state == ocelli.WorkerBusy {
+			w.Holding, w.Done, w.Rate = 4, second*int64(18-i), 18.2-float64(i)/3
+		}
+		st.Workers = append(st.Workers, w)
 	}
 	return st
 }
@@ -243,25 +250,84 @@ func TestBrowserShowsTheFleet(t *testing.T) {
 	s := newSite(t, 1000)
 	var asked atomic.Int64
 	s.status = func() ocelli.Status { return busy(asked.Add(1)) }
+	s.journal = decisions()
 	v := visit(t)
-	address := serve(t, s)
-	v.do(chromedp.Navigate(address + "/fleet"))
-	v.until(`document.querySelectorAll("#workers li").length >= 2`)
-	v.until(`document.querySelectorAll("#changes li").length >= 2`)
-	if points := ask[string](v, `document.querySelector("[data-line=workers] .stroke").getAttribute("d")`); !strings.Contains(points, "L") {
-		t.Errorf("the line of workers is %q", points)
-	}
+	v.allowed = "/fleet"
+	v.do(chromedp.Navigate(serve(t, s) + "/fleet"))
+	v.until(`document.querySelectorAll(".workers li").length >= 2`)
 	if *shots != "" {
-		v.do(chromedp.Sleep(50 * time.Second)) // a line of two points is no picture
+		v.do(chromedp.Sleep(45 * time.Second)) // a line of two points is no picture
+	}
+	v.until(`document.querySelectorAll(".workers [data-state=busy]").length >= 5`)
+	if line := ask[string](v, `document.querySelector(".lines .stroke").getAttribute("d")`); !strings.Contains(line, "L") {
+		t.Errorf("the line of the backlog is %q", line)
+	}
+	if words := ask[string](v, `document.querySelector(".entries").innerText`); !strings.Contains(words, "1 → 3 workers") || !strings.Contains(words, "The backlog is worth three") || !strings.Contains(words, "started ocelli-worker-2, ocelli-worker-3") {
+		t.Errorf("the time line reads %q", words)
 	}
 	v.shot("fleet")
 	v.accessible()
-	v.do(chromedp.Navigate(address + "/model"))
-	v.shot("model")
+	v.phone()
+	v.shot("phone-fleet")
 	v.accessible()
+
+	// What the server does not answer is said, and asked for again.
+	s.handler.Store(http.NewServeMux())
+	v.until(`!document.getElementById("lost").hidden`)
+	s.restart(t, 1000)
+	v.until(`document.getElementById("lost").hidden`)
+}
+
+func TestBrowserShowsThatThereIsNothing(t *testing.T) {
+	s := newSite(t, 1000)
+	v := visit(t)
 	v.allowed = "/nowhere"
+	address := serve(t, s)
 	v.do(chromedp.Navigate(address + "/nowhere"))
 	v.shot("missing")
+	v.accessible()
+	v.do(chromedp.Navigate(address + "/fleet"))
+	v.shot("fleet-empty")
+	v.accessible()
+}
+
+// decisions are those of a fleet that grew and shrank.
+func decisions() []scale.Decision {
+	at := time.Now().Add(-90 * time.Second)
+	decision := func(want int, reason string, done fleet.Change) scale.Decision {
+		at = at.Add(20 * time.Second)
+		return scale.Decision{Want: want, Reason: reason, Seen: scale.Seen{Now: at}, Done: &done}
+	}
+	return []scale.Decision{
+		decision(1, "1 worker: 4 images wait and are done after 0.5 s", fleet.Change{Launched: []string{"ocelli-worker-1"}}),
+		decision(3, "the backlog is worth three: 1,000 images wait, done after 19 s rather than 55 s", fleet.Change{Launched: []string{"ocelli-worker-2", "ocelli-worker-3"}}),
+		decision(3, "a third reason for the same three", fleet.Change{}),
+		decision(6, "6 workers: each of them saves more waiting than it costs", fleet.Change{Launched: []string{"ocelli-worker-4", "ocelli-worker-5", "ocelli-worker-6"}}),
+	}
+}
+
+func TestBrowserShowsTheModel(t *testing.T) {
+	s := newSite(t, 1000)
+	s.status = func() ocelli.Status { return busy(1) }
+	s.network = knownNetwork(t)
+	v := visit(t)
+	v.do(chromedp.Navigate(serve(t, s) + "/model"))
+	v.shot("model")
+	v.accessible()
+	shown := `[...document.querySelectorAll("#classes li:not([hidden]) b")].map((x) => x.textContent).join(", ")`
+	v.run(`{ const f = document.querySelector("#find input"); f.value = "Retriever"; f.dispatchEvent(new Event("input", { bubbles: true })) }`)
+	if got := ask[string](v, shown); got != "golden retriever, Labrador retriever" {
+		t.Errorf("of retrievers the page shows %q", got)
+	}
+	if got := ask[string](v, `document.querySelector("#find output").textContent`); got != "2 of 200 classes" {
+		t.Errorf("the count reads %q", got)
+	}
+	v.run(`{ const f = document.querySelector("#find input"); f.value = "unicorn"; f.dispatchEvent(new Event("input", { bubbles: true })) }`)
+	if ask[bool](v, `document.getElementById("none").hidden`) {
+		t.Error("nothing says that there are no unicorns")
+	}
+	v.phone()
+	v.shot("phone-model")
 	v.accessible()
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/ocelli/ocelli/internal/notify"
 	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/scale"
 	"github.com/ocelli/ocelli/internal/web"
 )
 
@@ -32,6 +33,8 @@ type site struct {
 	blobs   *blob.Mem
 	results *result.Store
 	status  func() ocelli.Status
+	journal []scale.Decision
+	network *web.Network
 
 	requestBytes int64
 }
@@ -65,7 +68,9 @@ func (s *site) restart(t *testing.T, queued int) {
 		Ready: func(context.Context) error { return nil }, Log: log,
 	}).Register(mux)
 	mux.Handle("/", web.New(web.Config{
-		Intake: in, Tracker: tracker, Blobs: s.blobs, Status: status, Log: log,
+		Intake: in, Tracker: tracker, Blobs: s.blobs, Status: status, Log: log, History: &web.History{},
+		Decisions: func(int) ([]scale.Decision, error) { return s.journal, nil },
+		Network:   func(ocelli.Model) *web.Network { return s.network },
 	}))
 	s.handler.Store(mux)
 }

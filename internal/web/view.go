@@ -26,26 +26,6 @@ func (workbench) Blank() card { return card{State: ocelli.ImageWaiting, Arc: "0 
 // BlankBar is an empty bar for them.
 func (workbench) BlankBar() ocelli.Label { return ocelli.Label{} }
 
-// fleetView is the page of the fleet.
-type fleetView struct {
-	ocelli.Status
-}
-
-// ETA is how long the backlog takes at the rate of now.
-func (v fleetView) ETA() string {
-	backlog := v.Ready + v.Leased
-	switch {
-	case backlog == 0:
-		return "–"
-	case v.Rate <= 0:
-		return "?"
-	}
-	return decimal(float64(backlog)/v.Rate) + " s"
-}
-
-// BlankWorker is an empty entry of the list of workers, from which scripts make theirs.
-func (fleetView) BlankWorker() ocelli.Worker { return ocelli.Worker{} }
-
 // jobView is a job as the page shows it.
 type jobView struct {
 	*ocelli.Job

@@ -89,7 +89,10 @@ func visit(t *testing.T) *visitor {
 	}
 	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
 	v := &visitor{t: t, ctx: ctx}
-	v.do(chromedp.EmulateViewport(1280, 900))
+	// The tab lives as long as the context of the first command.
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900)); err != nil {
+		t.Fatal(err)
+	}
 	call(v, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watchShifts})
 	said := make(chan struct{})
 	console := chromedp.Console(ctx)
@@ -111,9 +114,14 @@ func visit(t *testing.T) *visitor {
 	return v
 }
 
+// patience is how long a browser on a busy machine may take for one thing.
+const patience = 2 * time.Minute
+
 func (v *visitor) do(steps ...chromedp.Action[chromedp.Void]) {
 	v.t.Helper()
-	if err := chromedp.Do(v.ctx, steps...); err != nil {
+	ctx, cancel := context.WithTimeout(v.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
 		v.t.Fatal(err)
 	}
 }
@@ -121,7 +129,9 @@ func (v *visitor) do(steps ...chromedp.Action[chromedp.Void]) {
 // call gives the browser a command of its protocol.
 func call[P, R any](v *visitor, command cdp.Command[P, R], params P) {
 	v.t.Helper()
-	if _, err := chromedp.Call(v.ctx, command, params); err != nil {
+	ctx, cancel := context.WithTimeout(v.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, command, params); err != nil {
 		v.t.Fatal(err)
 	}
 }
@@ -129,7 +139,9 @@ func call[P, R any](v *visitor, command cdp.Command[P, R], params P) {
 // ask evaluates a script.
 func ask[T any](v *visitor, script string) T {
 	v.t.Helper()
-	answer, err := chromedp.Run(v.ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	ctx, cancel := context.WithTimeout(v.ctx, patience)
+	defer cancel()
+	answer, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
 	if err != nil {
 		v.t.Fatalf("%.300s: %v", script, err)
 	}
@@ -145,7 +157,7 @@ func (v *visitor) run(script string) {
 // until waits until the script is true.
 func (v *visitor) until(script string) {
 	v.t.Helper()
-	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(v.ctx, patience)
 	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void](script, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(0))); err != nil {
 		v.t.Fatalf("waiting for %s: %v\n%.1500s", script, err, ask[string](v, `document.querySelector("main").innerText`))
@@ -174,7 +186,9 @@ func (v *visitor) look(scheme string) {
 	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}
 	call(v, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
 	// Colours change gradually, and a check or a picture should not fall in between.
-	v.run(`Promise.allSettled(document.getAnimations().filter((a) => a instanceof CSSTransition).map((a) => a.finished))`)
+	// Where no frames are drawn they never end.
+	v.run(`Promise.race([new Promise((enough) => setTimeout(enough, 3000)),
+		Promise.allSettled(document.getAnimations().filter((a) => a instanceof CSSTransition).map((a) => a.finished))])`)
 }
 
 // shot keeps a screenshot where the flag asks for it, light and dark.

@@ -13,16 +13,22 @@ import (
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/scale"
 )
 
-// Config is what the pages stand on. All of it is needed, save what says otherwise.
+// Config is what the pages stand on.
 type Config struct {
 	Intake  *intake.Intake
 	Tracker *result.Tracker
 	Blobs   blob.Store
 	Status  func(context.Context) ocelli.Status
+	History *History
 	Log     *slog.Logger
-	Guard   *access.Guard // nil where nobody has to sign in
+
+	// These are nil where the node does not know.
+	Decisions func(most int) ([]scale.Decision, error) // the latest, oldest first
+	Network   func(ocelli.Model) *Network              // more about a model, or nil
+	Guard     *access.Guard                            // nil where nobody has to sign in
 }
 
 // web serves the pages. Its methods may be called from any number of goroutines.
@@ -42,7 +48,7 @@ type web struct {
 //	GET  /sign-in, POST /sign-in, POST /sign-out   where API keys are needed
 //	GET  /assets/…               style sheet, scripts and drawings
 //
-// Browsers that send a form from another site are refused; programs, which name no origin, are not.
+// Whoever serves the handler must refuse what other sites make a browser send, as [http.CrossOriginProtection] does.
 func New(c Config) Site {
 	a := loadAssets()
 	s := &web{Config: c, assets: a, pages: loadPages(a)}
@@ -59,7 +65,7 @@ func New(c Config) Site {
 	mux.HandleFunc("POST /sign-out", s.signOut)
 	mux.HandleFunc("POST /", s.submit)
 	mux.HandleFunc("/", s.missing)
-	return Site{http.NewCrossOriginProtection().Handler(mux), s}
+	return Site{mux, s}
 }
 
 func (s *web) home(w http.ResponseWriter, r *http.Request) {
@@ -84,16 +90,6 @@ func (s *web) showJob(w http.ResponseWriter, r *http.Request, job *ocelli.Job) {
 		p.Refresh = refreshOf(view)
 	}
 	s.show(w, r, http.StatusOK, p)
-}
-
-func (s *web) fleet(w http.ResponseWriter, r *http.Request) {
-	p := page{Name: "fleet", Title: "Fleet", Body: fleetView{s.Status(r.Context())}}
-	p.Refresh = &refresh{Seconds: 5, URL: "/fleet"}
-	s.show(w, r, http.StatusOK, p)
-}
-
-func (s *web) model(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, page{Name: "model", Title: "Model", Body: s.Status(r.Context())})
 }
 
 func (s *web) missing(w http.ResponseWriter, r *http.Request) {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"slices"
@@ -18,6 +17,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/classify"
+	"github.com/ocelli/ocelli/internal/fleet"
+	"github.com/ocelli/ocelli/internal/scale"
+	"github.com/ocelli/ocelli/internal/web"
+	"github.com/ocelli/ocelli/models"
 )
 
 // byName answers with the name of the file up to the first dot.
@@ -272,15 +276,6 @@ func TestEveryPageIsClosedToForeignScripts(t *testing.T) {
 	}
 }
 
-func TestFormsOfOtherSitesAreRefused(t *testing.T) {
-	s := newSite(t, 100)
-	r := formOf(t, "/", file{"image_file", "owl.png", dot()})
-	r.Header.Set("Sec-Fetch-Site", "cross-site")
-	if w := s.do(r); w.Code != http.StatusForbidden {
-		t.Errorf("got %d, want 403", w.Code)
-	}
-}
-
 // What a first visit loads is to stay under 100 KB, compressed.
 func TestPageIsSmall(t *testing.T) {
 	s := newSite(t, 100)
@@ -360,16 +355,59 @@ func TestPicturesSortedIntoFolders(t *testing.T) {
 	})
 }
 
-func TestFleetAndModelWithoutScripts(t *testing.T) {
+func TestFleetWithoutScripts(t *testing.T) {
 	s := newSite(t, 100)
-	wantText(t, s.get("/fleet"), 200, "nothing waits, so no worker is wanted", "Nobody is at work")
-	wantText(t, s.get("/model"), 200, "No worker has told yet")
+	wantText(t, s.get("/fleet"), 200, "Nothing waits, so no worker is wanted.", "Nobody is at work", "the reason stands here")
 	s.status = func() ocelli.Status {
 		return ocelli.Status{
-			Ready: 12, Wanted: 2, Max: 4, Workers: []ocelli.Worker{{Name: "ocelli-worker-1", State: ocelli.WorkerBusy}},
-			Model: &ocelli.Model{Name: "resnet-tiny", SHA256: "ab12", Preprocessing: "resize 224"}, Problem: "the disk is full: free some space",
+			Ready: 1200, Leased: 34, Wanted: 2, Max: 4, Rate: 100, Problem: "the disk is full: free some space",
+			Workers: []ocelli.Worker{{Name: "ocelli-worker-1", State: ocelli.WorkerBusy, Holding: 1, Done: 1204, Rate: 18.23}, {Name: "ocelli-worker-2", State: ocelli.WorkerDraining}},
 		}
 	}
-	wantText(t, s.get("/fleet"), 200, "ocelli-worker-1", "the disk is full: free some space")
-	wantText(t, s.get("/model"), 200, "resnet-tiny", "ab12", "resize 224")
+	s.journal = append(decisions(), scale.Decision{Want: 6, Reason: "as before", Changed: "at most 8 workers in place of 6", Seen: scale.Seen{Now: time.Now()}, Done: &fleet.Change{}})
+	wantText(t, s.get("/fleet"), 200, "the disk is full: free some space", "1,200", "12 s", "1 picture in hand", "1,204 done · 18.2 a second", "finishes what it holds",
+		"3 → 6 workers", "started ocelli-worker-4, ocelli-worker-5, ocelli-worker-6", "Settings changed", "At most 8 workers in place of 6.")
+	if strings.Contains(s.get("/fleet").Body.String(), "a third reason") {
+		t.Error("the time line has a decision that changed nothing")
+	}
+}
+
+// knownNetwork is what is known of the default model.
+func knownNetwork(t *testing.T) *web.Network {
+	t.Helper()
+	labels, err := classify.KnownLabels(classify.TinyImageNet200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := models.Files.ReadFile("ocelli-200.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	card, err := classify.ParseCard(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &web.Network{Card: card, Labels: labels}
+}
+
+func TestModelWithoutScripts(t *testing.T) {
+	s := newSite(t, 100)
+	wantText(t, s.get("/model"), 200, "No worker has told yet")
+	s.status = func() ocelli.Status {
+		return ocelli.Status{Model: &ocelli.Model{Name: "resnet-tiny", SHA256: "ab12", Preprocessing: "resize 224"}}
+	}
+	wantText(t, s.get("/model"), 200, "resnet-tiny", "ab12", "resize 224", "Nothing was measured")
+	s.network = knownNetwork(t)
+	wantText(t, s.get("/model"), 200, "one of 200 labels", "tiny imagenet val", "10,000 pictures", "60 %", "83 %", "1.0 points", "2,051 pictures: sure by 98 %, right in 98 %", "goldfish")
+	found := s.get("/model?find=Retriever")
+	wantText(t, found, 200, "2 of 200 classes", "golden retriever", "68 %")
+	if strings.Contains(found.Body.String(), "goldfish") {
+		t.Error("goldfish are found among retrievers")
+	}
+	wantText(t, s.get("/model?find=%3Cscript%3E"), 200, "0 of 200 classes", "&lt;script&gt;", "It knows nothing of that name")
+
+	s.network = &web.Network{Card: &classify.Card{Metrics: map[string]any{"top1": 0.7188, "data": "ImageNet validation", "published_at": "example.org"}}}
+	wantText(t, s.get("/model"), 200, "72 %", "ImageNet validation", "As published at example.org, not measured here")
+	s.network = &web.Network{Card: &classify.Card{Metrics: map[string]any{"top1": "good", "photos": []any{1}, "n": -1}}}
+	wantText(t, s.get("/model"), 200, "Nothing was measured")
 }
