@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ type service struct {
 	jobs   []ocelli.JobID // submitted, and not yet checked by finished
 	images []int          // of each job
 	fleet  fleet
+	cloud  *cloud
 }
 
 func serviceOf(ts *testscript.TestScript) *service { return ts.Value(serviceKey).(*service) }
@@ -116,7 +118,8 @@ func up(ts *testscript.TestScript, _ bool, args []string) {
 // environment is what the processes of a service see of the script's.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "OCELLI_ONNXRUNTIME", "OCELLI_MODEL", "OCELLI_NATS_TOKEN"} {
+	names := []string{"PATH", "HOME", "OCELLI_ONNXRUNTIME", "OCELLI_MODEL", "OCELLI_NATS_TOKEN"}
+	for _, name := range append(names, cloudVariables...) {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}
@@ -300,7 +303,7 @@ func finished(ts *testscript.TestScript, _ bool, args []string) {
 				again++
 			}
 		}
-		outputs, err := os.ReadDir(filepath.Join(ts.MkAbs("data"), "output", string(id)))
+		outputs, err := os.ReadDir(filepath.Join(cmp.Or(ts.Getenv("STORE"), ts.MkAbs("data")), "output", string(id)))
 		ts.Check(err)
 		if len(outputs) != s.images[i] {
 			ts.Fatalf("job %s has %d results in the store, want %d", id, len(outputs), s.images[i])

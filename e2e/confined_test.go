@@ -18,7 +18,11 @@ import (
 
 // condition tells stories what this machine can.
 func condition(name string) (bool, error) {
-	if name != "confines" {
+	switch name {
+	case "servers": // that speak the protocols of AWS
+		return os.Getenv("OCELLI_TEST_TOOLS") != "", nil
+	case "confines":
+	default:
 		return false, fmt.Errorf("the condition %q is not known", name)
 	}
 	abi, err := syscall.LandlockGetABIVersion()

@@ -48,7 +48,7 @@ func TestStories(t *testing.T) {
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("OCELLI_ONNXRUNTIME", library)
 			env.Setenv("OCELLI_MODEL", os.Getenv("OCELLI_MODEL")) // the stories hold for any model
-			env.Values[serviceKey] = &service{binary: binary, fleet: fleet{scalers: map[string]*exec.Cmd{}}}
+			env.Values[serviceKey] = &service{binary: binary, fleet: fleet{roles: map[string]*role{}}}
 			return nil
 		},
 		Condition: condition,
@@ -79,6 +79,9 @@ func TestStories(t *testing.T) {
 			"confined":  confined,
 			"key":       newKey,
 			"await":     await,
+			"cloud":     startCloud,
+			"outage":    outage,
+			"settled":   settled,
 		},
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -22,9 +23,15 @@ import (
 
 // fleet is what a script runs of a service whose roles are processes of their own.
 type fleet struct {
-	scalers map[string]*exec.Cmd // by name
-	most    atomic.Int64         // workers that observe has seen at once
-	stop    context.CancelFunc   // ends observe
+	roles map[string]*role   // by name
+	most  atomic.Int64       // workers that observe has seen at once
+	stop  context.CancelFunc // ends observe
+}
+
+// role is one process of a fleet.
+type role struct {
+	cmd *exec.Cmd
+	url string // of a web node
 }
 
 const brokerToken = "token-of-the-stories"
@@ -46,9 +53,9 @@ var servingAt = regexp.MustCompile(`msg=serving address=(\S+)`)
 // start NAME ROLE [FLAG…] starts `ocelli ROLE` on the broker, with its log in NAME.log. Of a web node it waits for the
 // address; the first sets URL.
 func start(ts *testscript.TestScript, _ bool, args []string) {
-	s, name, role := serviceOf(ts), args[0], args[1]
-	flags := []string{role, "--queue=" + ts.Getenv("QUEUE"), "--blobs=" + ts.Getenv("BLOBS"), "--lease=2s"}
-	if role == "serve" {
+	s, name, kind := serviceOf(ts), args[0], args[1]
+	flags := []string{kind, "--queue=" + ts.Getenv("QUEUE"), "--blobs=" + ts.Getenv("BLOBS"), "--lease=2s"}
+	if kind == "serve" {
 		flags = append(flags, "--listen=127.0.0.1:0")
 	}
 	log, err := os.Create(ts.MkAbs(name + ".log"))
@@ -63,12 +70,12 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 		timer.Stop()
 		log.Close()
 	})
-	if role == "scale" {
-		s.fleet.scalers[name] = cmd
+	r := &role{cmd: cmd}
+	if s.fleet.roles[name] = r; kind == "scale" {
 		return
 	}
-	found := awaitLog(ts, name, servingAt, 20*time.Second)
-	if s.nodes = append(s.nodes, "http://"+found[1]); len(s.nodes) == 1 {
+	r.url = "http://" + awaitLog(ts, name, servingAt, 20*time.Second)[1]
+	if s.nodes = append(s.nodes, r.url); len(s.nodes) == 1 {
 		s.url = s.nodes[0]
 		ts.Setenv("URL", s.url)
 	}
@@ -98,7 +105,7 @@ func leads(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	s, began := serviceOf(ts), time.Now()
 	for time.Since(began) < within {
-		for name := range s.fleet.scalers {
+		for name := range s.fleet.roles {
 			text, err := os.ReadFile(ts.MkAbs(name + ".log"))
 			ts.Check(err)
 			if leading.Match(text) && name != ts.Getenv("LEADER") {
@@ -109,15 +116,20 @@ func leads(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	ts.Fatalf("no other of %d scalers leads within %v", len(s.fleet.scalers), within)
+	ts.Fatalf("no other of %d roles leads within %v", len(s.fleet.roles), within)
 }
 
-// signal NAME TERM|KILL|STOP|CONT signals a scaler.
+// signal NAME TERM|KILL|STOP|CONT signals a role. A web node that is killed is one less to ask.
 func signal(ts *testscript.TestScript, _ bool, args []string) {
 	sig := map[string]syscall.Signal{
 		"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT,
 	}[args[1]]
-	ts.Check(serviceOf(ts).fleet.scalers[args[0]].Process.Signal(sig))
+	s := serviceOf(ts)
+	r := s.fleet.roles[args[0]]
+	ts.Check(r.cmd.Process.Signal(sig))
+	if sig == syscall.SIGKILL {
+		s.nodes = slices.DeleteFunc(s.nodes, func(url string) bool { return url == r.url })
+	}
 }
 
 // says NAME WITHIN PATTERN waits until the log of a role has a line like PATTERN.

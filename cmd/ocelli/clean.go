@@ -89,9 +89,9 @@ func clean(ctx context.Context, b *backends, yes bool, in io.Reader, out io.Writ
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "  %-8s %d files, %.1f MB\n", prefix, n, float64(bytes)/1e6)
+		fmt.Fprintf(out, "  %-10s %d files, %.1f MB\n", prefix, n, float64(bytes)/1e6)
 	}
-	fmt.Fprintf(out, "  queue    %d images that wait or are being classified\n", stats.Backlog())
+	fmt.Fprintf(out, "  queue      %d images that wait or are being classified\n", stats.Backlog())
 	if !yes {
 		fmt.Fprint(out, "Type yes to go on: ")
 		answer, _ := bufio.NewReader(in).ReadString('\n')

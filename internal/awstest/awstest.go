@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -27,8 +26,18 @@ const (
 	SecretKey = "ocelli-test-secret"
 )
 
+// TB is what is used of a [testing.TB], so that other kinds of tests can start servers too.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Skip(args ...any)
+	Cleanup(func())
+	TempDir() string
+}
+
 // Tools returns the folder of the test tools, and skips the test where there is none.
-func Tools(t testing.TB) string {
+func Tools(t TB) string {
 	t.Helper()
 	dir := os.Getenv("OCELLI_TEST_TOOLS")
 	if dir == "" {
@@ -41,7 +50,7 @@ func Tools(t testing.TB) string {
 }
 
 // Tool returns a command of the test tools, like bin/versitygw, and fails the test where it is missing.
-func Tool(t testing.TB, path string, args ...string) *exec.Cmd {
+func Tool(t TB, path string, args ...string) *exec.Cmd {
 	t.Helper()
 	file := filepath.Join(Tools(t), path)
 	if _, err := os.Stat(file); err != nil {
@@ -76,7 +85,7 @@ func Env() []string {
 func Name() string { return "ocelli-test-" + strings.ToLower(rand.Text()[:12]) }
 
 // account returns the setting of a key in OCELLI_TEST_AWS and whether that is set at all.
-func account(t testing.TB, key string) (value string, real bool) {
+func account(t TB, key string) (value string, real bool) {
 	t.Helper()
 	text := os.Getenv("OCELLI_TEST_AWS")
 	if text == "" {
@@ -92,7 +101,7 @@ func account(t testing.TB, key string) (value string, real bool) {
 }
 
 // realServer is AWS itself.
-func realServer(t testing.TB) *Server {
+func realServer(t TB) *Server {
 	t.Helper()
 	region, _ := account(t, "region")
 	cfg, err := awsconn.Load(context.Background(), awsconn.Options{Region: region})

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,8 +24,9 @@ const patience = time.Minute
 // Server is one running server. It ends with its test.
 type Server struct {
 	URL string // http://127.0.0.1:PORT, the same for the whole test
+	Dir string // where an S3 server keeps its buckets, as folders of files
 
-	t     testing.TB
+	t     TB
 	start func()
 	stop  func()
 	real  *aws.Config // of the real account, in place of all above
@@ -39,22 +39,24 @@ func (s *Server) Stop() { s.t.Helper(); s.stop() }
 func (s *Server) Start() { s.t.Helper(); s.start() }
 
 // S3 starts an S3 server with an empty store and no bucket.
-func S3(t testing.TB, more ...string) *Server {
+func S3(t TB, more ...string) *Server {
 	t.Helper()
 	if _, ok := account(t, "bucket"); ok {
 		return realServer(t)
 	}
 	dir := t.TempDir()
 	address := freePort(t)
-	return daemon(t, address, func() *exec.Cmd {
+	s := daemon(t, address, func() *exec.Cmd {
 		args := append([]string{"--access", AccessKey, "--secret", SecretKey, "--region", Region, "--port", address, "--quiet"}, more...)
 		return Tool(t, "bin/versitygw", append(args, "posix", dir)...)
 	})
+	s.Dir = dir
+	return s
 }
 
 // Bucket returns the name of a new bucket of the S3 server, or that of the bucket of OCELLI_TEST_AWS, in which tests keep
 // apart by prefix.
-func Bucket(t testing.TB, s *Server) string {
+func Bucket(t TB, s *Server) string {
 	t.Helper()
 	if name, ok := account(t, "bucket"); ok {
 		return name
@@ -68,7 +70,7 @@ func Bucket(t testing.TB, s *Server) string {
 }
 
 // Moto starts a server for EC2, IAM, CloudFormation, Auto Scaling and more, with empty state, which a Stop loses.
-func Moto(t testing.TB) *Server {
+func Moto(t TB) *Server {
 	t.Helper()
 	address := freePort(t)
 	host, port, _ := strings.Cut(address, ":")
@@ -81,7 +83,7 @@ func Moto(t testing.TB) *Server {
 var fauxqs string
 
 // SQS starts an SQS server without queues.
-func SQS(t testing.TB) *Server {
+func SQS(t TB) *Server {
 	t.Helper()
 	if _, ok := account(t, "region"); ok {
 		return realServer(t)
@@ -125,7 +127,7 @@ func SQS(t testing.TB) *Server {
 }
 
 // daemon runs a program that serves HTTP at the address, and has no way to close its port but to end.
-func daemon(t testing.TB, address string, command func() *exec.Cmd) *Server {
+func daemon(t TB, address string, command func() *exec.Cmd) *Server {
 	t.Helper()
 	var running *exec.Cmd
 	s := &Server{URL: "http://" + address, t: t}
@@ -169,7 +171,7 @@ func answers(url string) error {
 }
 
 // freePort returns an address whose port nobody listened at a moment ago.
-func freePort(t testing.TB) string {
+func freePort(t TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
