@@ -66,6 +66,14 @@ func TestAnErrorIsFoundInWhatWrapsIt(t *testing.T) {
 	}
 }
 
+func TestACellIsNoFormulaAndSaysTheSame(t *testing.T) {
+	for text, want := range map[string]string{"": "", "dog.jpg": "dog.jpg", "=1+1": "'=1+1", "-": "'-", "@x": "'@x", "'quoted'": "''quoted'", "a=b": "a=b"} {
+		if got := Cell(text); got != want || Uncell(got) != text {
+			t.Errorf("%q becomes %q and then %q", text, got, Uncell(got))
+		}
+	}
+}
+
 func TestATaskSurvivesTheQueue(t *testing.T) {
 	task := Task{Image: NewImageID(someJob, 3), Name: "ä\"\\\n🐕.jpg", Accepted: time.Now().UTC().Round(0), ReplyTo: "result.x", Deadline: time.Now().UTC().Round(0)}
 	got, err := DecodeTask(task.Encode())

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -59,6 +60,12 @@ type File struct {
 
 // Submit sends the files as one job, as a stream, and waits up to wait for its results.
 func (c *Client) Submit(ctx context.Context, files iter.Seq[File], wait time.Duration) (*ocelli.Job, error) {
+	return c.SubmitOnce(ctx, "", files, wait)
+}
+
+// SubmitOnce is Submit with an idempotency key: the same files sent again with the same key are the same job, so that a request of which
+// it is not known whether it arrived can be repeated. An empty key is none.
+func (c *Client) SubmitOnce(ctx context.Context, key string, files iter.Seq[File], wait time.Duration) (*ocelli.Job, error) {
 	body, form := io.Pipe()
 	parts := multipart.NewWriter(form)
 	written := make(chan error, 1)
@@ -67,8 +74,12 @@ func (c *Client) Submit(ctx context.Context, files iter.Seq[File], wait time.Dur
 		form.CloseWithError(err)
 		written <- err
 	}()
+	headers := http.Header{"Content-Type": {parts.FormDataContentType()}}
+	if key != "" {
+		headers.Set("Idempotency-Key", key)
+	}
 	var job ocelli.Job
-	err := c.call(ctx, http.MethodPost, "/v1/jobs?wait="+wait.String(), parts.FormDataContentType(), body, &job)
+	err := c.call(ctx, http.MethodPost, "/v1/jobs?wait="+wait.String(), headers, body, &job)
 	body.Close()
 	// A file that could not be read is the reason, and not what the broken request made of it.
 	if unread := <-written; err != nil && ocelli.AsError(err) == nil && unread != nil && !errors.Is(unread, io.ErrClosedPipe) {
@@ -108,14 +119,14 @@ func plain(name string) string {
 // Classify sends one image and returns its labels.
 func (c *Client) Classify(ctx context.Context, name string, image io.Reader) (*ocelli.Result, error) {
 	var r ocelli.Result
-	err := c.call(ctx, http.MethodPost, "/v1/classify?name="+url.QueryEscape(name), "application/octet-stream", image, &r)
+	err := c.call(ctx, http.MethodPost, "/v1/classify?name="+url.QueryEscape(name), http.Header{"Content-Type": {"application/octet-stream"}}, image, &r)
 	return &r, err
 }
 
 // Job returns the state of a job.
 func (c *Client) Job(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error) {
 	var job ocelli.Job
-	err := c.call(ctx, http.MethodGet, "/v1/jobs/"+url.PathEscape(string(id)), "", nil, &job)
+	err := c.call(ctx, http.MethodGet, "/v1/jobs/"+url.PathEscape(string(id)), nil, nil, &job)
 	return &job, err
 }
 
@@ -163,7 +174,7 @@ func (c *Client) Watch(ctx context.Context, id ocelli.JobID) iter.Seq2[ocelli.Re
 // Status returns what the server tells about itself.
 func (c *Client) Status(ctx context.Context) (*ocelli.Status, error) {
 	var s ocelli.Status
-	err := c.call(ctx, http.MethodGet, "/v1/status", "", nil, &s)
+	err := c.call(ctx, http.MethodGet, "/v1/status", nil, nil, &s)
 	return &s, err
 }
 
@@ -172,19 +183,17 @@ func (c *Client) Decisions(ctx context.Context, since time.Duration) ([]json.Raw
 	var answer struct {
 		Decisions []json.RawMessage `json:"decisions"`
 	}
-	err := c.call(ctx, http.MethodGet, "/v1/scaling/decisions?since="+since.String(), "", nil, &answer)
+	err := c.call(ctx, http.MethodGet, "/v1/scaling/decisions?since="+since.String(), nil, nil, &answer)
 	return answer.Decisions, err
 }
 
 // call sends a request and decodes the JSON of a good answer into into.
-func (c *Client) call(ctx context.Context, method, path, contentType string, body io.Reader, into any) error {
+func (c *Client) call(ctx context.Context, method, path string, headers http.Header, body io.Reader, into any) error {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return err
 	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
+	maps.Copy(req.Header, headers)
 	resp, err := c.do(req)
 	if err != nil {
 		return err
@@ -217,8 +226,11 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 		Detail string      `json:"detail"`
 		Code   ocelli.Code `json:"code"`
 	}
+	err = fmt.Errorf("%s answered %s: %.200s", req.URL, resp.Status, bytes.TrimSpace(text))
 	if json.Unmarshal(text, &problem) == nil && problem.Detail != "" {
-		return nil, ocelli.Errorf(problem.Code, "%s", problem.Detail)
+		err = ocelli.Errorf(problem.Code, "%s", problem.Detail)
+	} else if code := codeOf(resp.StatusCode); code != "" {
+		err = ocelli.Errorf(code, "%v", err)
 	}
-	return nil, fmt.Errorf("%s answered %s: %.200s", req.URL, resp.Status, bytes.TrimSpace(text))
+	return nil, retryLater(err, resp.Header.Get("Retry-After"))
 }

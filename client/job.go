@@ -16,21 +16,21 @@ func (c *Client) Jobs(ctx context.Context, limit int) ([]ocelli.JobSummary, erro
 	var answer struct {
 		Jobs []ocelli.JobSummary `json:"jobs"`
 	}
-	err := c.call(ctx, http.MethodGet, fmt.Sprintf("/v1/jobs?limit=%d", limit), "", nil, &answer)
+	err := c.call(ctx, http.MethodGet, fmt.Sprintf("/v1/jobs?limit=%d", limit), nil, nil, &answer)
 	return answer.Jobs, err
 }
 
 // WaitForJob returns the state of a job as soon as it has finished, or as it is after wait.
 func (c *Client) WaitForJob(ctx context.Context, id ocelli.JobID, wait time.Duration) (*ocelli.Job, error) {
 	var job ocelli.Job
-	err := c.call(ctx, http.MethodGet, jobPath(id)+"?wait="+wait.String(), "", nil, &job)
+	err := c.call(ctx, http.MethodGet, jobPath(id)+"?wait="+wait.String(), nil, nil, &job)
 	return &job, err
 }
 
 // Cancel ends a job: what has no result yet will have none. It returns the job as it is then.
 func (c *Client) Cancel(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error) {
 	var job ocelli.Job
-	err := c.call(ctx, http.MethodDelete, jobPath(id), "", nil, &job)
+	err := c.call(ctx, http.MethodDelete, jobPath(id), nil, nil, &job)
 	return &job, err
 }
 

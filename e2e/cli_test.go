@@ -1,10 +1,18 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/client"
 )
 
@@ -18,4 +26,67 @@ func setjob(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("there is no job")
 	}
 	ts.Setenv("JOB", string(jobs[0].ID))
+}
+
+// halfway FILE LINES ARG… kills `ocelli ARG…` with SIGKILL when it has written so many lines to a file.
+func halfway(ts *testscript.TestScript, _ bool, args []string) {
+	lines, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	cmd := exec.Command(binary, args[2:]...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), environment(ts)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	ts.Check(cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
+		text, _ := os.ReadFile(ts.MkAbs(args[0]))
+		if bytes.Count(text, []byte("\n")) >= lines {
+			ts.Check(cmd.Process.Kill())
+			<-ended
+			return
+		}
+		select {
+		case err := <-ended:
+			ts.Fatalf("it ended before: %v\n%s", err, &errs)
+		default:
+		}
+		if time.Now().After(deadline) {
+			_ = cmd.Process.Kill()
+			<-ended
+			ts.Fatalf("%s has %d lines after two minutes", args[0], bytes.Count(text, []byte("\n")))
+		}
+	}
+}
+
+// once FILE N fails unless the lines of a file are the results of N different images.
+func once(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	seen := map[string]bool{}
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		var r ocelli.Result
+		if err := json.Unmarshal([]byte(line), &r); err != nil || len(r.Labels) == 0 {
+			ts.Fatalf("%v: %s", err, line)
+		}
+		if seen[r.Name] {
+			ts.Fatalf("%s was done twice", r.Name)
+		}
+		seen[r.Name] = true
+	}
+	if len(seen) != n {
+		ts.Fatalf("%d images are done, want %d", len(seen), n)
+	}
+}
+
+// comes FILE waits until there is a file, for a minute.
+func comes(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("there is no %s after a minute", args[0])
+		}
+	}
 }

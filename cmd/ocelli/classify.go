@@ -5,222 +5,299 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ocelli/ocelli"
-	"github.com/ocelli/ocelli/client"
+	"github.com/ocelli/ocelli/internal/bulk"
 	"github.com/ocelli/ocelli/internal/classify"
-	"github.com/ocelli/ocelli/internal/decode"
 )
 
 // maxImageBytes is the default limit for one image, on the command line as in the service.
-const maxImageBytes = 32 << 20
+const maxImageBytes = bulk.MaxImageBytes
+
+// classifyOptions are what `ocelli classify` can be told.
+type classifyOptions struct {
+	model         modelSettings
+	server        serverSettings
+	patience      time.Duration
+	fromFile      string
+	watch         string
+	asJSON, asCSV bool
+	top           int
+	out           string
+	resume        bool
+	sidecar       string
+	copyTo        string
+	link          bool
+}
 
 func newClassifyCommand() *cobra.Command {
-	var o struct {
-		model  modelSettings
-		server string
-		asJSON bool
-		top    int
-	}
+	var o classifyOptions
 	cmd := &cobra.Command{
-		Use:   "classify PATH…",
-		Short: "Print the labels of images: files, and folders with all that is in them",
+		Use:   "classify PATH|URL…",
+		Short: "Print the labels of images: files, folders with all that is in them, URLs; sort them; watch a folder",
 		Long: "Classify prints the labels of images. It needs no server: the model runs in this process. With --server the\n" +
-			"images are sent there instead. A folder stands for all the images below it; other files in it are passed over.\n" +
-			"The exit code is 3 where some images failed.",
-		Example: "  ocelli classify dog.jpg\n  ocelli classify ~/Pictures --json > labels.ndjson",
+			"images are sent there instead. A folder stands for all the images below it, and so does a pattern like 'photos/**/*.jpg' in\n" +
+			"quotes; other files are passed over. \"-\" is one image from standard input.\n\n" +
+			"With --out the results go to a file, one line each, and a run that was broken off goes on where it was by --resume: images\n" +
+			"whose results are there are passed over. The exit code is 3 where some images failed.",
+		Example: "  ocelli classify dog.jpg\n  ocelli classify ~/Pictures --out labels.ndjson --resume\n" +
+			"  ocelli classify ~/Pictures --copy-to 'sorted/{label}/'\n  find / -name '*.jpg' -print0 | ocelli classify --from-file - --csv\n" +
+			"  ocelli classify --watch /srv/inbox --sidecar --server http://ocelli.example:8080",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && o.fromFile == "" && o.watch == "" {
 				return usageError{errors.New("name at least one image or folder: ocelli classify PATH…")}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.top < 1 || o.top > 100 {
-				return usageError{fmt.Errorf("--top=%d is not possible: give 1 to 100", o.top)}
-			}
-			paths, err := imagePaths(args)
-			if err != nil {
+			if err := asUsage(o.problems(args)); err != nil {
 				return err
 			}
-			show := newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), len(paths), o.asJSON, o.top)
-			if o.server != "" {
-				return remote(cmd.Context(), o.server, paths, show)
-			}
-			classifier, err := openClassifier(o.model, max(o.top, classify.DefaultTop), newLogger(cmd.ErrOrStderr(), "warn"))
-			if err != nil {
-				return err
-			}
-			defer classifier.Close()
-			return local(cmd.Context(), classifier, paths, show)
+			return o.run(cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.server, "server", "", "send the images to the service at this `URL`")
-	o.model.register(f)
-	f.BoolVar(&o.asJSON, "json", false, "print one JSON result per line")
-	f.IntVar(&o.top, "top", 1, "labels to show for each image in the table")
+	o.register(cmd.Flags())
 	return cmd
 }
 
-// local classifies the files in this process, on all cores, and shows the results in the order of paths.
-func local(ctx context.Context, classifier classify.Classifier, paths []string, show *report) error {
-	decoder := decode.New(decode.Limits{})
-	// The model must not be closed while an image is in it.
-	var working sync.WaitGroup
-	defer working.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func (o *classifyOptions) register(f *pflag.FlagSet) {
+	f.StringVar(&o.server.url, "server", "", "send the images to the service at this `URL`")
+	o.server.registerKey(f)
+	f.DurationVar(&o.patience, "patience", 5*time.Minute, "how long to try again where the service is out of reach")
+	o.model.register(f)
+	f.StringVar(&o.fromFile, "from-file", "", "read names of images from this `FILE`, \"-\" for standard input: one per line, or ended by zero bytes")
+	f.StringVar(&o.watch, "watch", "", "after all else, classify what comes into this `FOLDER` until stopped")
+	f.BoolVar(&o.asJSON, "json", false, "print one JSON result per line")
+	f.BoolVar(&o.asCSV, "csv", false, "print a table in CSV")
+	f.IntVar(&o.top, "top", 1, "labels to show for each image in the table")
+	f.StringVar(&o.out, "out", "", "write the results to this `FILE`, as CSV where it ends in .csv and else as one JSON result per line")
+	f.BoolVar(&o.resume, "resume", false, "pass over images that have their results in the file of --out or in sidecars, and add to it")
+	f.StringVar(&o.sidecar, "sidecar", "", "write the result of photo.jpg to photo.jpg.json, or another `ENDING`")
+	f.Lookup("sidecar").NoOptDefVal = ".json"
+	f.StringVar(&o.copyTo, "copy-to", "", "copy each image to a place by its label, like 'sorted/{label}/' or 'sorted/{parent}/{label}/{score}-{name}{ext}'")
+	f.BoolVar(&o.link, "link", false, "make hard links in place of copies, where that is possible")
+}
 
-	// One future for each image in hand, in order: the images run side by side and are shown one after another.
-	futures := make(chan chan ocelli.Result, runtime.NumCPU())
-	working.Go(func() {
-		defer close(futures)
-		for _, path := range paths {
-			future := make(chan ocelli.Result, 1)
-			select {
-			case futures <- future:
-			case <-ctx.Done():
-				return
-			}
-			working.Go(func() { future <- classifyFile(ctx, decoder, classifier, path) })
+// problems are what is wrong with the options, before anything is looked at.
+func (o *classifyOptions) problems(args []string) []error {
+	var errs []error
+	problem := func(is bool, format string, values ...any) {
+		if is {
+			errs = append(errs, fmt.Errorf(format, values...))
 		}
-	})
-	for future := range futures {
-		if err := show.result(<-future); err != nil {
+	}
+	problem(o.top < 1 || o.top > 100, "--top=%d is not possible: give 1 to 100", o.top)
+	problem(o.asJSON && o.asCSV, "--json and --csv are two formats: give one of them")
+	problem(o.resume && o.out == "" && o.sidecar == "", "--resume needs --out or --sidecar, which tell what has been done")
+	problem(strings.ContainsRune(o.sidecar, '/') || o.sidecar != "" && o.sidecar[0] != '.', "--sidecar=%s is no ending: write it like --sidecar=.json", o.sidecar)
+	problem(o.link && o.copyTo == "", "--link says how --copy-to copies, and that is not given")
+	stdin := 0
+	for _, arg := range append([]string{o.fromFile}, args...) {
+		if arg == "-" {
+			stdin++
+		}
+	}
+	problem(stdin > 1, "standard input can be read once only: give one \"-\"")
+	return errs
+}
+
+// run classifies what the arguments name.
+func (o *classifyOptions) run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	for _, arg := range args {
+		if err := named(arg); err != nil {
 			return err
 		}
 	}
-	return errors.Join(ctx.Err(), show.end())
-}
-
-// classifyFile is the path of an image without the service around it.
-func classifyFile(ctx context.Context, decoder *decode.Decoder, classifier classify.Classifier, path string) ocelli.Result {
-	model := classifier.Model()
-	res := ocelli.Result{Name: path, Labels: []ocelli.Label{}, Attempt: 1, Worker: "here"}
-	fail := func(err error) ocelli.Result {
-		if res.Error = ocelli.AsError(err); res.Error == nil {
-			res.Error = ocelli.Errorf(ocelli.Unavailable, "%v", err)
-		} else {
-			res.Error = ocelli.Errorf(res.Error.Code, "%s %s", path, res.Error.Message)
-		}
-		return res
+	counts := new(bulk.Counts)
+	finder := &bulk.Finder{Counts: counts}
+	progress := &bulkProgress{counts: counts, began: time.Now()}
+	run := &bulk.Run{Counts: counts}
+	// A file of results is made when everything else that can be wrong is right.
+	var err error
+	if run.Items, err = o.items(ctx, finder, args, stdin); err != nil {
+		return err
 	}
-	began := time.Now()
-	data, err := readImage(path)
-	res.Timings.Fetch = since(began)
-	if err != nil {
-		return fail(err)
-	}
-	began = time.Now()
-	picture, err := decoder.Decode(ctx, data, classifier.ShortSide())
-	res.Timings.Decode = since(began)
-	if err != nil {
-		return fail(err)
-	}
-	res.Width, res.Height = picture.FullWidth, picture.FullHeight
-	began = time.Now()
-	labels, err := classifier.Classify(ctx, picture.Pixels)
-	res.Timings.Infer = since(began)
-	if err != nil {
-		return fail(err)
-	}
-	res.Labels, res.Model = labels[0], &model
-	return res
-}
-
-func since(t time.Time) float64 { return float64(time.Since(t).Microseconds()) / 1000 }
-
-// readImage reads a file that is not larger than an image may be.
-func readImage(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxImageBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxImageBytes {
-		return nil, ocelli.Errorf(ocelli.TooLarge, "is larger than %d MB, the limit for one image", maxImageBytes>>20)
-	}
-	return data, nil
-}
-
-// readable returns nil for a file that can be read.
-func readable(path string) error {
-	f, err := os.Open(path)
+	engine, closeEngine, err := o.engine(ctx, progress, newLogger(stderr, "warn"))
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a file", path)
+	defer closeEngine()
+	run.Engine = engine
+	if run.Outputs, run.Skip, err = o.outputs(finder, args); err != nil {
+		return err
 	}
-	return err
+
+	if isTerminal(stderr) && o.fromFile == "" {
+		go finder.Count(ctx, args) // for the time that is left; it ends with the process
+	}
+	live := showLine(stderr, progress.line)
+	if o.out == "" {
+		run.Outputs = append(run.Outputs, o.shown(stdout, live))
+	}
+	run.Problem = func(err error) { live.above(func() { fmt.Fprintf(stderr, "ocelli: %v\n", err) }) }
+	err = run.Do(ctx)
+	live.stop()
+	return o.end(err, counts, progress, stderr)
 }
 
-// remote sends the files to a server as one job and shows the results as they come.
-func remote(ctx context.Context, server string, paths []string, show *report) error {
-	c, err := client.New(server)
-	if err != nil {
-		return usageError{err}
+// named returns an error where nothing has a name that was given, before work begins.
+func named(arg string) error {
+	if arg == "-" || bulk.IsURL(arg) || bulk.IsPattern(arg) {
+		return nil
 	}
-	// What cannot be read here is shown as failed, and the rest is sent.
-	var sent []string
-	for _, path := range paths {
-		if err := readable(path); err != nil {
-			res := ocelli.Result{Name: path, Labels: []ocelli.Label{}, Error: ocelli.Errorf(ocelli.Unavailable, "%v", err)}
-			if err := show.result(res); err != nil {
-				return err
-			}
+	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no file or folder %s", arg)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// items are all images in the order in which they are asked for.
+func (o *classifyOptions) items(ctx context.Context, finder *bulk.Finder, args []string, stdin io.Reader) (bulk.Items, error) {
+	var sources []bulk.Items
+	for _, arg := range args {
+		if arg == "-" {
+			sources = append(sources, bulk.One(finder.Input("-", stdin)))
 			continue
 		}
-		sent = append(sent, path)
+		sources = append(sources, finder.Named(ctx, arg))
 	}
-	if paths = sent; len(paths) == 0 {
-		return show.end()
+	if o.fromFile == "-" {
+		sources = append(sources, finder.List(ctx, stdin))
+	} else if o.fromFile != "" {
+		list, err := os.Open(o.fromFile)
+		if err != nil {
+			return nil, fmt.Errorf("the list of images: %w", err)
+		}
+		context.AfterFunc(ctx, func() { list.Close() })
+		sources = append(sources, finder.List(ctx, list))
 	}
-	files := func(yield func(client.File) bool) {
-		for _, path := range paths {
-			open := func() (io.ReadCloser, error) { return os.Open(path) }
-			if !yield(client.File{Name: path, Open: open}) {
-				return
-			}
+	if o.watch != "" {
+		coming, err := finder.Watch(ctx, o.watch)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, coming)
+	}
+	return bulk.Join(sources...), nil
+}
+
+// outputs are what the results are kept in, in the order in which a run that is killed can go on: the file of results comes last. done
+// tells what an earlier run has done.
+func (o *classifyOptions) outputs(finder *bulk.Finder, args []string) (outs []bulk.Output, done func(bulk.Item) bool, err error) {
+	if o.sidecar != "" {
+		sidecar := bulk.Sidecar{Suffix: o.sidecar}
+		outs = append(outs, sidecar)
+		if o.resume {
+			done = sidecar.Has
 		}
 	}
-	job, err := c.Submit(ctx, files, 0)
+	if o.copyTo != "" {
+		sorter, err := bulk.NewSorter(o.copyTo, o.link)
+		if err != nil {
+			return nil, nil, usageError{fmt.Errorf("--copy-to=%s: %w", o.copyTo, err)}
+		}
+		if err := apart(sorter.Dir(), append(args, o.watch)); err != nil {
+			return nil, nil, usageError{errors.Join(err, sorter.Close())}
+		}
+		finder.Without = sorter.Dir()
+		outs = append(outs, sorter)
+	}
+	if o.out == "" {
+		return outs, done, nil
+	}
+	format := o.format()
+	if !o.resume {
+		file, err := bulk.Create(o.out, format)
+		return append(outs, file), done, err
+	}
+	var known bulk.Done
+	file, err := bulk.Resume(o.out, format, known.Add)
+	finder.Counts.Failed.Store(int64(known.Failed()))
+	return append(outs, file), known.Has, err
+}
+
+func (o *classifyOptions) format() bulk.Format {
+	switch {
+	case o.asCSV:
+		return bulk.CSV{}
+	case o.asJSON:
+		return bulk.NDJSON{}
+	}
+	if format := bulk.FormatOf(o.out); format != nil {
+		return format
+	}
+	return bulk.NDJSON{}
+}
+
+// apart refuses a folder for copies in which images are looked for: each copy would be found.
+func apart(copies string, sources []string) error {
+	copies, err := filepath.Abs(copies)
 	if err != nil {
 		return err
 	}
-	// The server gives back names without folders; the place of an image tells which file it was.
-	waiting := map[int]ocelli.Result{}
-	shown := 0
-	for r, err := range c.Watch(ctx, job.ID) {
-		if err != nil {
-			return err
+	for _, source := range sources {
+		abs, err := filepath.Abs(source)
+		if err != nil || source == "" || bulk.IsURL(source) {
+			continue
 		}
-		_, place, ok := r.Image.Split()
-		if !ok || place > len(paths) {
-			return fmt.Errorf("the server answered an image %q that was not sent", r.Image)
-		}
-		r.Name = paths[place-1]
-		waiting[place-1] = r
-		for next, here := waiting[shown]; here; next, here = waiting[shown] {
-			delete(waiting, shown)
-			shown++
-			if err := show.result(next); err != nil {
-				return err
-			}
+		if rel, err := filepath.Rel(copies, abs); err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
+			return fmt.Errorf("the copies below %s would land among the images of %s: name another folder", copies, source)
 		}
 	}
-	return show.end()
+	return nil
+}
+
+// engine is what classifies, here or at the server.
+func (o *classifyOptions) engine(ctx context.Context, progress *bulkProgress, log *slog.Logger) (bulk.Engine, func(), error) {
+	if o.server.url != "" {
+		c, err := o.server.client()
+		if err != nil {
+			return nil, nil, err
+		}
+		// A service that is not there at all is told at once and not waited for.
+		if _, err := c.Status(ctx); err != nil && ocelli.AsError(err) == nil {
+			return nil, nil, err
+		}
+		there := &bulk.There{Client: c, Patience: o.patience, Waiting: progress.waits}
+		return there.Run, func() {}, nil
+	}
+	classifier, err := openClassifier(o.model, max(o.top, classify.DefaultTop), log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return bulk.Here(classifier, runtime.NumCPU()), func() { classifier.Close() }, nil
+}
+
+// end turns the end of a run into that of the command.
+func (o *classifyOptions) end(err error, counts *bulk.Counts, progress *bulkProgress, stderr io.Writer) error {
+	if done := counts.Done.Load(); o.out != "" || isTerminal(stderr) && done >= manyImages {
+		fmt.Fprintln(stderr, progress.summary())
+	}
+	failed := counts.Failed.Load()
+	switch {
+	case errors.Is(err, bulk.ErrStopped) && o.watch != "":
+	case errors.Is(err, bulk.ErrStopped) && o.out != "" && !o.resume:
+		return fmt.Errorf("%w: the same command with --resume goes on", err)
+	case errors.Is(err, bulk.ErrMissing):
+		return errTold
+	case err != nil:
+		return err
+	}
+	if failed > 0 {
+		fmt.Fprintf(stderr, "ocelli: %d %s\n", failed, plural(failed, "image failed", "images failed"))
+		return errSomeFailed
+	}
+	return nil
 }

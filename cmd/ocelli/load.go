@@ -163,9 +163,9 @@ func (o *loadOptions) problem() error {
 
 // runLoad runs l, shows on a terminal how it goes, and prints the report.
 func runLoad(ctx context.Context, l *load.Load, asJSON bool, out, errs io.Writer) error {
-	stop := showLine(errs, l.Line)
+	live := showLine(errs, l.Line)
 	report := l.Run(ctx)
-	stop()
+	live.stop()
 	var err error
 	if asJSON {
 		err = json.NewEncoder(out).Encode(report)

@@ -43,6 +43,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitDone
 	case errors.Is(err, errSomeFailed):
 		return exitSome
+	case errors.Is(err, errTold):
+		return exitFailed
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "ocelli: stopped before the end")
 		return exitFailed
@@ -61,6 +63,9 @@ type usageError struct{ error }
 
 // errSomeFailed ends a command whose output already tells which images failed.
 var errSomeFailed = errors.New("some images failed")
+
+// errTold ends a command that has told already what went wrong.
+var errTold = errors.New("what was wrong has been told")
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{

@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/bulk"
 	"github.com/ocelli/ocelli/internal/catalog"
-	"github.com/ocelli/ocelli/internal/decode"
 	"github.com/ocelli/ocelli/internal/eval"
 	"github.com/ocelli/ocelli/internal/ortlib"
 	"github.com/ocelli/ocelli/models"
@@ -141,16 +142,25 @@ func agreement(t *testing.T, model, card, golden, photos string) int {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	decoder := decode.New(decode.Limits{})
 	agree := 0
-	for name, id := range want {
-		res := classifyFile(t.Context(), decoder, m, filepath.Join(photos, name))
-		if res.Error != nil {
-			t.Fatal(res.Error)
+	items := func(yield func(bulk.Item) bool) {
+		for name := range want {
+			if !yield(bulk.Local(filepath.Join(photos, name))) {
+				return
+			}
 		}
-		if res.Labels[0].ID == id {
+	}
+	err = bulk.Here(m, 2)(t.Context(), items, func(item bulk.Item, res ocelli.Result) error {
+		if res.Error != nil {
+			return res.Error
+		}
+		if res.Labels[0].ID == want[filepath.Base(item.Name)] {
 			agree++
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Logf("the first label is that of the golden file for %d of %d", agree, len(want))
 	return agree

@@ -1,77 +1,72 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"unicode"
 
-	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/bulk"
 )
 
-// report shows results as they come: a table for people or a line of JSON for each, with a progress bar on a terminal when
-// there are many.
-type report struct {
-	out    io.Writer
-	errs   io.Writer
-	asJSON bool
-	top    int
-	width  int // of the column of names
-	bar    *progressbar.ProgressBar
-	failed int
+// shown is the output that prints results as they come.
+func (o *classifyOptions) shown(out io.Writer, live *liveLine) bulk.Output {
+	p := &printed{out: out, live: live, text: (&table{top: o.top, width: 40}).text}
+	if format := o.format(); o.asJSON || o.asCSV {
+		p.text = func(r ocelli.Result) []byte { return format.Line(r) }
+		p.header = format.Header()
+	}
+	return p
 }
 
-// manyImages is from how many images on a progress bar is worth its line.
-const manyImages = 10
+// printed prints each result with one write.
+type printed struct {
+	out    io.Writer
+	live   *liveLine
+	header []byte
+	text   func(ocelli.Result) []byte
+}
 
-func newReport(out, errs io.Writer, total int, asJSON bool, top int) *report {
-	r := &report{out: out, errs: errs, asJSON: asJSON, top: top, width: 40}
-	if total >= manyImages && isTerminal(errs) {
-		r.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(errs), progressbar.OptionShowCount(),
-			progressbar.OptionShowIts(), progressbar.OptionSetItsString("images"), progressbar.OptionSetDescription("classifying"),
-			progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
+func (p *printed) Put(_ context.Context, _ bulk.Item, r ocelli.Result) (err error) {
+	text := append(p.header, p.text(r)...)
+	p.header = nil
+	p.live.above(func() { _, err = p.out.Write(text) })
+	return err
+}
+
+func (p *printed) Close() error { return nil }
+
+// table shows results to people.
+type table struct {
+	top   int
+	width int // of the column of names
+}
+
+func (t *table) text(r ocelli.Result) []byte {
+	name := printable(r.Name)
+	if r.Error != nil {
+		return fmt.Appendf(nil, "%-*s  error:   %s\n", t.width, name, printable(strings.TrimPrefix(r.Error.Message, r.Name+" ")))
 	}
-	return r
+	var text []byte
+	for _, label := range r.Labels[:min(t.top, len(r.Labels))] {
+		wider := ""
+		if len(label.Parents) > 0 {
+			wider = "  (" + strings.Join(label.Parents, ", ") + ")"
+		}
+		text = fmt.Appendf(text, "%-*s  %5.1f %%  %s%s\n", t.width, name, 100*label.Score, label.Name, wider)
+		name = ""
+	}
+	return text
 }
 
 func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-func (r *report) result(res ocelli.Result) error {
-	if res.Error != nil {
-		r.failed++
-	}
-	if r.bar != nil {
-		// The bar is decoration, so its errors are passed over. It makes room for the line and comes back below it.
-		_ = r.bar.Clear()
-		defer func() { _ = r.bar.Add(1) }()
-	}
-	if r.asJSON {
-		return json.NewEncoder(r.out).Encode(res)
-	}
-	name := printable(res.Name)
-	if res.Error != nil {
-		_, err := fmt.Fprintf(r.out, "%-*s  error:   %s\n", r.width, name, printable(strings.TrimPrefix(res.Error.Message, res.Name+" ")))
-		return err
-	}
-	for _, label := range res.Labels[:min(r.top, len(res.Labels))] {
-		wider := ""
-		if len(label.Parents) > 0 {
-			wider = "  (" + strings.Join(label.Parents, ", ") + ")"
-		}
-		if _, err := fmt.Fprintf(r.out, "%-*s  %5.1f %%  %s%s\n", r.width, name, 100*label.Score, label.Name, wider); err != nil {
-			return err
-		}
-		name = ""
-	}
-	return nil
 }
 
 // printable keeps the name of a file from moving the cursor or colouring the terminal.
@@ -84,18 +79,7 @@ func printable(text string) string {
 	}, text)
 }
 
-func (r *report) end() error {
-	if r.bar != nil {
-		_ = r.bar.Finish()
-	}
-	if r.failed > 0 {
-		fmt.Fprintf(r.errs, "ocelli: %d %s\n", r.failed, plural(r.failed, "image failed", "images failed"))
-		return errSomeFailed
-	}
-	return nil
-}
-
-func plural(n int, one, many string) string {
+func plural[N int | int64](n N, one, many string) string {
 	if n == 1 {
 		return one
 	}

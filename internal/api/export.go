@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ocelli/ocelli"
@@ -59,27 +58,18 @@ func (a *API) getCSV(w http.ResponseWriter, r *http.Request) {
 	defer table.Flush()
 	_ = table.Write([]string{"image", "name", "state", "label", "label_id", "score", "error"})
 	for _, image := range job.Images {
-		row := []string{string(image.ID), cell(image.Name), string(image.State), "", "", "", ""}
+		row := []string{string(image.ID), ocelli.Cell(image.Name), string(image.State), "", "", "", ""}
 		if image.Result != nil && len(image.Result.Labels) > 0 {
 			best := image.Result.Labels[0]
 			row[3], row[4], row[5] = best.Name, best.ID, strconv.FormatFloat(best.Score, 'f', 4, 64)
 		}
 		if image.Error != nil {
-			row[6] = cell(image.Error.Message)
+			row[6] = ocelli.Cell(image.Error.Message)
 		}
 		if table.Write(row) != nil {
 			return
 		}
 	}
-}
-
-// cell keeps a spreadsheet from running text that a sender chose as a formula
-// (https://owasp.org/www-community/attacks/CSV_Injection).
-func cell(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }
 
 // getContent answers the bytes of an image as they were uploaded. They are untrusted: the type is read from

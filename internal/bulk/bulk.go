@@ -1,0 +1,133 @@
+// Package bulk classifies any number of images for somebody at a command line: it finds them, classifies them here or at a server, and keeps
+// what comes of it, so that a run over a million files can be broken off and gone on with. Nothing in it grows with their number but the
+// sixteen bytes by which each image is known that an earlier run had done.
+package bulk
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"sync/atomic"
+	"time"
+
+	"github.com/ocelli/ocelli"
+)
+
+// Item is one image to classify.
+type Item struct {
+	Name string // what results call it: a path, a URL
+	Path string // of the file on this machine; "" where it is none
+	// Open returns its bytes; the caller closes them. It may be called more than once.
+	Open func(ctx context.Context) (io.ReadCloser, error)
+}
+
+// Items yields images as they are found. An error tells of something that was asked for and is not there; what comes after it is none the worse.
+type Items = iter.Seq2[Item, error]
+
+// Engine classifies items and calls done with each result, in the order of the items and from one goroutine. It ends early with the
+// error of done, or where it cannot classify at all; what is wrong with one image is its result.
+type Engine func(ctx context.Context, items iter.Seq[Item], done func(Item, ocelli.Result) error) error
+
+// Output keeps results.
+type Output interface {
+	// Put keeps one. An [ocelli.Error] says why this one could not be kept, and the run goes on; any other error ends it.
+	Put(ctx context.Context, item Item, r ocelli.Result) error
+	// Close ends the output; what was put is durable then as far as the output promises that.
+	Close() error
+}
+
+// Counts tell how a run goes. They may be read at any time.
+type Counts struct {
+	Found   atomic.Int64 // images, as far as is known; files in folders are counted before it is known whether they are images
+	Counted atomic.Bool  // whether Found holds all
+	Skipped atomic.Int64 // images that an earlier run has done
+	Done    atomic.Int64 // results of this run
+	Failed  atomic.Int64 // of them, and of those of earlier runs
+}
+
+// Run is one run. Its fields are set before [Run.Do].
+type Run struct {
+	Items   Items
+	Skip    func(Item) bool // whether an earlier run has done it; nil for none
+	Engine  Engine
+	Outputs []Output // asked in this order: what the last one kept is done with
+	Counts  *Counts
+	Problem func(error) // told what is missing, and what could not be kept
+}
+
+// graceTime is how long images in hand have to be finished when a run is broken off.
+const graceTime = 10 * time.Second
+
+// ErrStopped is the error of a run that was broken off: what was in hand has been finished and kept.
+var ErrStopped = errors.New("stopped before the end")
+
+// ErrMissing is the error of a run in which something that was asked for is not there.
+var ErrMissing = errors.New("some of what was asked for is not there")
+
+// Do classifies all items. When ctx ends, no further one is begun, and those in hand are finished.
+func (r *Run) Do(ctx context.Context) error {
+	finding, enough := context.WithCancel(ctx)
+	defer enough()
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(graceTime, cancel) })()
+
+	missing := false
+	err := r.Engine(working, r.fresh(finding, &missing), func(item Item, res ocelli.Result) error {
+		err := r.keep(working, item, res)
+		if err != nil {
+			enough() // also where the finder waits for something to happen
+		}
+		return err
+	})
+	for _, out := range r.Outputs {
+		err = errors.Join(err, out.Close())
+	}
+	switch {
+	case err != nil && !errors.Is(err, context.Canceled):
+		return err
+	case ctx.Err() != nil:
+		return ErrStopped
+	case missing:
+		return ErrMissing
+	}
+	return err
+}
+
+// fresh yields the items that no earlier run has done, until ctx ends.
+func (r *Run) fresh(ctx context.Context, missing *bool) iter.Seq[Item] {
+	return func(yield func(Item) bool) {
+		for item, err := range r.Items {
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				*missing = true
+				r.Problem(err)
+			case r.Skip != nil && r.Skip(item):
+				r.Counts.Skipped.Add(1)
+			case !yield(item):
+				return
+			}
+		}
+	}
+}
+
+func (r *Run) keep(ctx context.Context, item Item, res ocelli.Result) error {
+	failed := res.Error != nil
+	for _, out := range r.Outputs {
+		err := out.Put(ctx, item, res)
+		if e := ocelli.AsError(err); e != nil {
+			failed = true
+			r.Problem(e)
+		} else if err != nil {
+			return err
+		}
+	}
+	if failed {
+		r.Counts.Failed.Add(1)
+	}
+	r.Counts.Done.Add(1)
+	return nil
+}

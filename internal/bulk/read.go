@@ -1,0 +1,41 @@
+package bulk
+
+import (
+	"context"
+	"io"
+
+	"github.com/ocelli/ocelli"
+)
+
+// MaxImageBytes is the limit for one image, on the command line as in the service.
+const MaxImageBytes = 32 << 20
+
+// ReadAll reads an image that is not larger than one may be.
+func ReadAll(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxImageBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > MaxImageBytes {
+		return nil, ocelli.Errorf(ocelli.TooLarge, "is larger than %d MB, the limit for one image", MaxImageBytes>>20)
+	}
+	return data, nil
+}
+
+// read returns the bytes of an item.
+func read(ctx context.Context, item Item) ([]byte, error) {
+	r, err := item.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return ReadAll(r)
+}
+
+// fault is the error of an item as its result tells it.
+func fault(item Item, err error) *ocelli.Error {
+	if e := ocelli.AsError(err); e != nil {
+		return ocelli.Errorf(e.Code, "%s %s", item.Name, e.Message)
+	}
+	return ocelli.Errorf(ocelli.Unavailable, "%v", err)
+}

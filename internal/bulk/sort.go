@@ -1,0 +1,212 @@
+package bulk
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/ocelli/ocelli"
+)
+
+// Sorter copies images to places that follow from their labels. It never replaces a file: an image of the same name gets part of the hash of
+// its bytes in its name, and one that is there already with the same bytes is left as it is.
+type Sorter struct {
+	root     *os.Root
+	dir      string
+	template string // of the path below it
+	link     bool
+}
+
+var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+
+// NewSorter returns a sorter for a template like "sorted/{label}/": a folder, and below it a path in which {label}, {id}, {score} and {parent}
+// stand for those of the best label, and {name} and {ext} for the parts of the file's name, which is kept where the template ends in a slash.
+// With link, files get a second name in place of a copy where the file system can do that.
+func NewSorter(template string, link bool) (*Sorter, error) {
+	for _, p := range placeholder.FindAllString(template, -1) {
+		if _, known := fill(p, Item{}, ocelli.Result{Labels: []ocelli.Label{{}}}); !known {
+			return nil, fmt.Errorf("%s means nothing: write {label}, {id}, {score}, {parent}, {name} or {ext}", p)
+		}
+	}
+	if !strings.Contains(template, "{") {
+		return nil, fmt.Errorf("%s says nothing of labels: write a template like %s", template, filepath.Join(template, "{label}")+"/")
+	}
+	if strings.HasSuffix(template, "/") {
+		template += "{name}{ext}"
+	}
+	dir, below := splitTemplate(template)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("the copies cannot be kept: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("the copies cannot be kept: %w", err)
+	}
+	return &Sorter{root: root, dir: dir, template: below, link: link}, nil
+}
+
+// splitTemplate returns the folder that a template names and the rest, in which the first placeholder is.
+func splitTemplate(template string) (dir, below string) {
+	i := strings.LastIndexByte(template[:strings.IndexByte(template, '{')], '/')
+	switch {
+	case i < 0:
+		return ".", template
+	case i == 0:
+		return "/", template[1:]
+	}
+	return template[:i], template[i+1:]
+}
+
+// Dir is the folder below which all copies are.
+func (s *Sorter) Dir() string { return s.dir }
+
+// fill returns what a placeholder stands for.
+func fill(p string, item Item, r ocelli.Result) (value string, known bool) {
+	best := r.Labels[0]
+	base := filepath.Base(item.Name)
+	ext := filepath.Ext(base)
+	switch p {
+	case "{label}":
+		return best.Name, true
+	case "{id}":
+		return best.ID, true
+	case "{score}":
+		return fmt.Sprintf("%.2f", best.Score), true
+	case "{parent}":
+		return strings.Join(best.Parents[:min(1, len(best.Parents))], ""), true
+	case "{name}":
+		return strings.TrimSuffix(base, ext), true
+	case "{ext}":
+		return ext, true
+	}
+	return "", false
+}
+
+// maxPart bounds the bytes of one part of a path, with room for a hash.
+const maxPart = 200
+
+// safe makes a part of a path of something that a stranger chose.
+func safe(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r == '/' || r == '\\' || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == unicode.ReplacementChar {
+			return '_'
+		}
+		return r
+	}, strings.ToValidUTF8(text, "_"))
+	for len(text) > maxPart {
+		runes := []rune(text)
+		text = string(runes[:len(runes)-1])
+	}
+	return text
+}
+
+// place returns where an image belongs, below the folder.
+func (s *Sorter) place(item Item, r ocelli.Result) string {
+	path := placeholder.ReplaceAllStringFunc(s.template, func(p string) string {
+		value, _ := fill(p, item, r)
+		return safe(value)
+	})
+	var parts []string
+	for part := range strings.SplitSeq(path, "/") {
+		switch strings.Trim(part, ". ") {
+		case "":
+			part = "none" // an empty label, or dots that would lead elsewhere
+		}
+		parts = append(parts, part)
+	}
+	return filepath.Join(parts...)
+}
+
+// Put implements [Output]. An image that failed has no place and stays where it is.
+func (s *Sorter) Put(ctx context.Context, item Item, r ocelli.Result) error {
+	if r.Error != nil || len(r.Labels) == 0 {
+		return nil
+	}
+	path := s.place(item, r)
+	err := s.root.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = s.copy(ctx, item, path)
+	}
+	switch {
+	case ocelli.AsError(err) != nil:
+		return err
+	case err != nil:
+		return unkept(filepath.Join(s.dir, path), err)
+	}
+	return nil
+}
+
+// copy gives an item the name path, or one like it.
+func (s *Sorter) copy(ctx context.Context, item Item, path string) error {
+	if s.link && item.Path != "" {
+		if done, err := s.linked(item, path); done || err != nil {
+			return err
+		}
+	}
+	r, err := item.Open(ctx)
+	if err != nil {
+		return fault(item, err)
+	}
+	defer r.Close()
+	data, err := ReadAll(r)
+	if err != nil {
+		return fault(item, err)
+	}
+	hash := sha256.Sum256(data)
+	for _, name := range []string{path, withHash(path, hash[:4]), withHash(path, hash[:])} {
+		created, err := s.create(name, data)
+		if created || err != nil {
+			return err
+		}
+	}
+	return ocelli.Errorf(ocelli.Conflict, "%s could not be copied: %s and names like it are taken", item.Name, filepath.Join(s.dir, path))
+}
+
+func withHash(path string, hash []byte) string {
+	ext := filepath.Ext(path)
+	return strings.TrimSuffix(path, ext) + "-" + hex.EncodeToString(hash) + ext
+}
+
+// linked gives the file a second name, and reports whether it has one.
+func (s *Sorter) linked(item Item, path string) (bool, error) {
+	to := filepath.Join(s.dir, path) // nothing in path leads out of dir
+	err := os.Link(item.Path, to)
+	if errors.Is(err, fs.ErrExist) {
+		return sameFolder(item.Path, to), nil
+	}
+	return err == nil, nil // where there can be no link, there is a copy
+}
+
+// create makes a file, or finds it made: true where name holds data now. The file appears whole or not at all.
+func (s *Sorter) create(name string, data []byte) (bool, error) {
+	if old, err := s.root.Open(name); err == nil {
+		defer old.Close()
+		there, err := io.ReadAll(io.LimitReader(old, int64(len(data))+1))
+		return err == nil && bytes.Equal(there, data), nil
+	}
+	temp := filepath.Join(filepath.Dir(name), fmt.Sprintf(".ocelli-%d.tmp", os.Getpid()))
+	if err := s.root.WriteFile(temp, data, 0o644); err != nil {
+		return false, errors.Join(err, s.root.Remove(temp))
+	}
+	err := s.root.Link(temp, name)
+	if errors.Is(err, fs.ErrExist) {
+		return false, s.root.Remove(temp) // somebody has just made one
+	}
+	if err != nil { // a file system without links, as on memory cards
+		return true, s.root.Rename(temp, name)
+	}
+	return true, s.root.Remove(temp)
+}
+
+// Close implements [Output].
+func (s *Sorter) Close() error { return s.root.Close() }

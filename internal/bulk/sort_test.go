@@ -1,0 +1,135 @@
+package bulk_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/bulk"
+)
+
+// below lists the files in dir and below it.
+func below(t *testing.T, dir string) []string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			all = append(all, strings.TrimPrefix(path, dir+"/"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func labelled(name string, parents ...string) ocelli.Result {
+	return ocelli.Result{Labels: []ocelli.Label{{Name: name, ID: "n7", Score: 0.876, Parents: parents}}}
+}
+
+func TestImagesAreSortedByTheirLabels(t *testing.T) {
+	in := tree(t, map[string][]byte{"x/dog.jpg": red, "y/dog.jpg": blue, "z/dog.jpg": red, "cat.jpeg": red, "no-extension": red})
+	item := func(name string) bulk.Item { return bulk.Local(filepath.Join(in, name)) }
+	for template, want := range map[string][]string{
+		"{label}/":                      {"cat/cat.jpeg", "cat/no-extension", "dog/dog-HASH.jpg", "dog/dog.jpg"},
+		"{parent}/{label}/{score}{ext}": {"animal/dog/0.88-HASH.jpg", "animal/dog/0.88.jpg", "none/cat/0.88", "none/cat/0.88.jpeg"},
+		"all/{id}-{label}-{name}{ext}":  {"n7-cat-cat.jpeg", "n7-cat-no-extension", "n7-dog-dog-HASH.jpg", "n7-dog-dog.jpg"},
+		"a-{label}/b/":                  {"a-cat/b/cat.jpeg", "a-cat/b/no-extension", "a-dog/b/dog-HASH.jpg", "a-dog/b/dog.jpg"},
+	} {
+		for _, link := range []bool{false, true} {
+			out := t.TempDir()
+			root := filepath.Join(out, strings.TrimSuffix(template[:strings.IndexByte(template, '{')], "a-"))
+			for range 2 { // the second time everything is there
+				s, err := bulk.NewSorter(out+"/"+template, link)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range []string{"x/dog.jpg", "y/dog.jpg", "z/dog.jpg"} {
+					if err := s.Put(t.Context(), item(name), labelled("dog", "animal", "thing")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for _, name := range []string{"cat.jpeg", "no-extension"} {
+					if err := s.Put(t.Context(), item(name), labelled("cat")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				failed := ocelli.Result{Error: ocelli.Errorf(ocelli.CorruptImage, "is damaged")}
+				if err := s.Put(t.Context(), item("cat.jpeg"), failed); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hash := "-a1" // placeholder for eight hexadecimal digits
+			got := below(t, root)
+			for i := range got {
+				if at := strings.LastIndexByte(got[i], '-'); at > 0 && len(got[i]) > at+9 && strings.Trim(got[i][at+1:at+9], "0123456789abcdef") == "" {
+					hash = got[i][at : at+9]
+					got[i] = strings.Replace(got[i], hash, "-HASH", 1)
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s, link %v: %s", template, link, diff)
+			}
+		}
+	}
+}
+
+func TestLinksAreLinks(t *testing.T) {
+	in, out := tree(t, map[string][]byte{"dog.jpg": red}), t.TempDir()
+	s, err := bulk.NewSorter(out+"/{label}/", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), bulk.Local(in+"/dog.jpg"), labelled("dog")); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := os.Stat(in + "/dog.jpg")
+	if b, err := os.Stat(out + "/dog/dog.jpg"); err != nil || !os.SameFile(a, b) {
+		t.Errorf("it is a copy: %v", err)
+	}
+}
+
+// Labels are the model's and names are anybody's: neither leads out of the folder.
+func TestNoNameLeadsOutOfTheFolder(t *testing.T) {
+	out := t.TempDir()
+	s, err := bulk.NewSorter(filepath.Join(out, "sorted")+"/{label}/{name}{ext}", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hostile := range []string{"..", ".", "", "../../x", "/etc/passwd", "a\x00b", "c\n\x1b[2J", strings.Repeat("ä", 400), `..\..\x`, "…", "a/../..", "\u202egpj.exe", "\xff"} {
+		item := bulk.One(newFinder().Input(hostile, strings.NewReader(string(red))))
+		for item, err := range item {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Put(t.Context(), item, labelled(hostile)); err != nil {
+				t.Errorf("%q: %v", hostile, err)
+			}
+		}
+	}
+	for _, path := range below(t, out) {
+		if !strings.HasPrefix(path, "sorted/") || strings.ContainsAny(path, "\x00\n\x1b\\") {
+			t.Errorf("%q was written", path)
+		}
+	}
+}
+
+func TestTemplatesThatMeanNothing(t *testing.T) {
+	for _, template := range []string{"sorted", "sorted/", "{lable}/", "{}", "x/{name}/{color}"} {
+		if s, err := bulk.NewSorter(filepath.Join(t.TempDir(), template), false); err == nil {
+			t.Errorf("%s is taken for %+v", template, s)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package bulk_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ocelli/ocelli/internal/bulk"
+)
+
+// patience is how long something that happens outside of this process may take on a busy machine.
+const patience = time.Minute
+
+// watching runs a watch of dir, and returns what it finds.
+func watching(t *testing.T, f *bulk.Finder, dir string) <-chan string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	items, err := f.Watch(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, ended := make(chan string, 100), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for item, err := range items {
+			if err != nil {
+				t.Error(err)
+			}
+			found <- strings.TrimPrefix(item.Name, dir+"/")
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	return found
+}
+
+// expect waits for names, in any order, and for no others.
+func expect(t *testing.T, found <-chan string, names ...string) {
+	t.Helper()
+	wanted := map[string]bool{}
+	for _, name := range names {
+		wanted[name] = true
+	}
+	for deadline := time.After(patience); len(wanted) > 0; {
+		select {
+		case name := <-found:
+			if !wanted[name] {
+				t.Errorf("%s was found, want %v", name, names)
+			}
+			delete(wanted, name)
+		case <-deadline:
+			t.Fatalf("%v were not found", wanted)
+		}
+	}
+}
+
+func TestAWatchFindsWhatComes(t *testing.T) {
+	dir := tree(t, map[string][]byte{"old.png": red, "sub/old.png": red})
+	f := newFinder()
+	f.Without = filepath.Join(dir, "copies")
+	write(t, filepath.Join(dir, "copies", "x.png"), red)
+	found := watching(t, f, dir)
+
+	write(t, filepath.Join(dir, "new.png"), red)
+	write(t, filepath.Join(dir, "sub/new.png"), red)
+	write(t, filepath.Join(dir, "notes.txt"), []byte("no"))
+	write(t, filepath.Join(dir, "copies/y.png"), red)
+	expect(t, found, "new.png", "sub/new.png")
+
+	// A folder that comes with what is in it, at once or bit by bit.
+	elsewhere := filepath.Join(t.TempDir(), "album")
+	write(t, filepath.Join(elsewhere, "deep/1.png"), red)
+	if err := os.Rename(elsewhere, filepath.Join(dir, "album")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "fresh/er/2.png"), red)
+	expect(t, found, "album/deep/1.png", "fresh/er/2.png")
+	write(t, filepath.Join(dir, "album/deep/3.png"), red)
+	expect(t, found, "album/deep/3.png")
+
+	// As rsync and browsers do: under another name first.
+	write(t, filepath.Join(dir, ".4.png.part"), red)
+	if err := os.Rename(filepath.Join(dir, ".4.png.part"), filepath.Join(dir, "4.png")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "gone.png"), red)
+	if err := os.Remove(filepath.Join(dir, "gone.png")); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, found, "4.png")
+	write(t, filepath.Join(dir, "new.png"), blue) // changed
+	expect(t, found, "new.png")
+}
+
+// However slowly a file is written, it is not looked at before its writer has closed it.
+func TestAWatchWaitsForTheWholeFile(t *testing.T) {
+	dir := t.TempDir()
+	found := watching(t, newFinder(), dir)
+	f, err := os.Create(filepath.Join(dir, "slow.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(red[:40]); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "quick.png"), red)
+	expect(t, found, "quick.png") // which came later, and needs as much rest
+	write(t, filepath.Join(dir, "second.png"), red)
+	expect(t, found, "second.png")
+	if _, err := f.Write(red[40:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, found, "slow.png")
+}
+
+func TestWhatCannotBeWatched(t *testing.T) {
+	if _, err := newFinder().Watch(t.Context(), filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "cannot be watched") {
+		t.Errorf("got %v", err)
+	}
+}
