@@ -11,10 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/fleet"
+	"github.com/ocelli/ocelli/internal/fleet/ec2fleet"
 	"github.com/ocelli/ocelli/internal/natsembed"
 	"github.com/ocelli/ocelli/internal/scale"
 )
@@ -22,12 +25,13 @@ import (
 func newCleanCommand() *cobra.Command {
 	var data string
 	var at urls
+	var where fleetSettings
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "clean",
-		Short: "Delete all images, results and waiting messages (asks first)",
+		Short: "Delete all images, results and waiting messages, and end the instances of a fleet (asks first)",
 		Long: "Clean deletes all images, results and messages of the service that was run with --data, which must have been stopped,\n" +
-			"or of the one behind --queue and --blobs. It says what it will delete and asks first.",
+			"or of the one behind --queue and --blobs, and ends the instances of --fleet. It says what it will delete and asks first.",
 		Args:        noArgs,
 		Annotations: map[string]string{flagsOnly: "it deletes, so nothing in the environment may say what"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,12 +41,17 @@ func newCleanCommand() *cobra.Command {
 				return err
 			}
 			defer b.close()
-			return clean(cmd.Context(), b, yes, cmd.InOrStdin(), cmd.OutOrStdout())
+			machines, err := fleetToClean(cmd.Context(), where.url)
+			if err != nil {
+				return err
+			}
+			return clean(cmd.Context(), b, machines, yes, cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&data, "data", defaultData, "the data `FOLDER` of the stopped service")
 	at.register(f)
+	where.register(f)
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }
@@ -76,9 +85,27 @@ func openToClean(ctx context.Context, data string, at urls, log *slog.Logger) (*
 }
 
 // storedUnder are the prefixes of everything that the service stores.
-var storedUnder = []string{"input/", "output/", "jobs/", "claims/", "trials/", scale.DecisionsPrefix}
+var storedUnder = []string{"input/", "output/", "jobs/", "claims/", "trials/", scale.DecisionsPrefix, binaries}
 
-func clean(ctx context.Context, b *backends, yes bool, in io.Reader, out io.Writer) error {
+// fleetToClean opens the fleet of a URL, or returns nil where none is named.
+func fleetToClean(ctx context.Context, text string) (fleet.Launcher, error) {
+	if text == "" {
+		return nil, nil
+	}
+	u, err := parseFleet(text)
+	if err != nil {
+		return nil, err
+	}
+	s, err := parseEC2(u)
+	if err != nil {
+		return nil, err
+	}
+	s.fleet.Endpoint, s.fleet.Region = s.conn.Endpoint, s.conn.Region
+	return ec2fleet.Attach(ctx, s.fleet)
+}
+
+// clean deletes everything, and ends the workers of machines unless that is nil.
+func clean(ctx context.Context, b *backends, machines fleet.Launcher, yes bool, in io.Reader, out io.Writer) error {
 	stats, err := b.queue.Stats(ctx)
 	if err != nil {
 		return err
@@ -92,6 +119,18 @@ func clean(ctx context.Context, b *backends, yes bool, in io.Reader, out io.Writ
 		fmt.Fprintf(out, "  %-10s %d files, %.1f MB\n", prefix, n, float64(bytes)/1e6)
 	}
 	fmt.Fprintf(out, "  queue      %d images that wait or are being classified\n", stats.Backlog())
+	var names []string
+	if machines != nil {
+		alive, err := machines.List(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "  fleet      %d instances\n", len(alive))
+		for _, inst := range alive {
+			fmt.Fprintf(out, "             %s %s, launched %s\n", inst.ID, inst.Name, inst.Launched.Local().Format(time.DateTime))
+			names = append(names, inst.Name)
+		}
+	}
 	if !yes {
 		fmt.Fprint(out, "Type yes to go on: ")
 		answer, _ := bufio.NewReader(in).ReadString('\n')
@@ -102,6 +141,11 @@ func clean(ctx context.Context, b *backends, yes bool, in io.Reader, out io.Writ
 	// The messages go first: a worker that runs finds nothing to do, and not an image that is missing.
 	if err := b.purge(ctx); err != nil {
 		return err
+	}
+	if len(names) > 0 {
+		if err := machines.Terminate(ctx, names...); err != nil {
+			return err
+		}
 	}
 	for _, prefix := range storedUnder {
 		if err := deleteAll(ctx, b.blobs, prefix); err != nil {

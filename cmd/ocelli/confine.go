@@ -20,13 +20,18 @@ const workerBound = 1 << 30
 
 // confine confines this worker to what it needs: its store, and the ports of its queue and store. Everything that it reads
 // once, such as the model, has been read.
-func confine(mode string, at urls, log *slog.Logger) error {
+func confine(mode string, at urls, spot bool, log *slog.Logger) error {
 	if mode == sandbox.Off {
 		return nil
 	}
 	p, err := needs(at)
 	if err != nil {
 		return err
+	}
+	if spot {
+		if err := reachMetadata(&p); err != nil {
+			return err
+		}
 	}
 	holds, err := sandbox.Enter(p)
 	switch {
@@ -112,7 +117,10 @@ func reachAWS(p *sandbox.Policy, u *url.URL) error {
 	if os.Getenv("AWS_SECRET_ACCESS_KEY") != "" {
 		return nil
 	}
-	p.Connect = append(p.Connect, 80, 443)
+	p.Connect = append(p.Connect, 443)
+	if err := reachMetadata(p); err != nil {
+		return err
+	}
 	for _, name := range os.Environ() {
 		name, value, _ := strings.Cut(name, "=")
 		if strings.HasPrefix(name, "AWS_") && strings.HasSuffix(name, "_FILE") {
@@ -123,4 +131,14 @@ func reachAWS(p *sandbox.Policy, u *url.URL) error {
 		p.Read = append(p.Read, filepath.Join(home, ".aws"))
 	}
 	return nil
+}
+
+// reachMetadata lets the process ask the machine that it runs on, where that is an instance of EC2.
+func reachMetadata(p *sandbox.Policy) error {
+	p.Connect = append(p.Connect, 80)
+	elsewhere, err := url.Parse(os.Getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"))
+	if err != nil || elsewhere.Host == "" {
+		return nil
+	}
+	return reach(p, elsewhere, 80)
 }

@@ -154,24 +154,25 @@ func (n *node) status(ctx context.Context) ocelli.Status {
 		s.Problem = "the queue does not answer: " + err.Error()
 	}
 	s.Ready, s.Leased, s.OldestAge = stats.Ready, stats.Leased, stats.Oldest.Seconds()
+	leads := n.keeper != nil && n.keeper.leads.Load() // else others launch the workers, and only those that report are known
 	reports := map[string]fleet.Report{}
 	for _, h := range n.roster.Reports() {
 		reports[h.Name] = h.Report
 		if s.Model == nil {
 			s.Model = h.Model
 		}
-		if n.keeper == nil {
+		if !leads {
 			s.Workers = append(s.Workers, shownWorker(fleet.Worker{Name: h.Name, PID: h.PID, State: h.State}, h.Report))
 		}
 	}
-	if n.keeper == nil {
+	if !leads {
 		return s
 	}
 	for _, w := range n.keeper.crew.Snapshot().Workers {
 		s.Workers = append(s.Workers, shownWorker(w, reports[w.Name]))
 	}
 	decision, problem := n.keeper.loop.Last()
-	s.Wanted, s.Max, s.Reason = decision.Want, n.keeper.maxWorkers, decision.Reason
+	s.Wanted, s.Max, s.Reason = decision.Want, n.keeper.hands.policy.Max, decision.Reason
 	s.ETA.Jobs, s.ETA.Within20 = n.keeper.loop.Calibration()
 	if s.Problem == "" {
 		s.Problem = problem

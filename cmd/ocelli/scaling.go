@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"runtime"
 	"time"
 
@@ -13,25 +14,33 @@ import (
 type scalingSettings struct {
 	minWorkers      int
 	maxWorkers      int
-	policy          string
+	rule            string
 	imagesPerWorker int
 	workerIdle      time.Duration
 }
 
 func (s *scalingSettings) register(f *pflag.FlagSet) {
 	f.IntVar(&s.minWorkers, "min-workers", 0, "workers kept even when there is no work")
-	f.IntVar(&s.maxWorkers, "max-workers", runtime.NumCPU(), "workers at most")
-	f.StringVar(&s.policy, "policy", scale.Breakeven, "scaling policy: "+scale.Breakeven+" or "+scale.Backlog)
+	f.IntVar(&s.maxWorkers, "max-workers", 0, "workers at most; 0 is one for each processor of this machine, and 19 on EC2")
+	f.StringVar(&s.rule, "policy", scale.Breakeven, "scaling policy: "+scale.Breakeven+" or "+scale.Backlog)
 	f.IntVar(&s.imagesPerWorker, "images-per-worker", 5, "images per worker, for the policy "+scale.Backlog)
 	f.DurationVar(&s.workerIdle, "worker-idle", 10*time.Second, "how long fewer workers must have been enough before one is ended")
 }
 
-func (s *scalingSettings) problems() []error { return []error{s.local().Validate()} }
+func (s *scalingSettings) problems() []error {
+	if s.maxWorkers < 0 {
+		return []error{fmt.Errorf("--max-workers=%d is not possible: give 0 or more", s.maxWorkers)}
+	}
+	return []error{s.policy(scale.Local(runtime.NumCPU())).Validate()}
+}
 
-// local is the policy that the settings ask for, of workers that are processes of this machine.
-func (s *scalingSettings) local() scale.Policy {
-	p := scale.Local(s.maxWorkers)
-	p.Name, p.Min, p.ImagesPerWorker = s.policy, s.minWorkers, s.imagesPerWorker
+// policy is the one that the settings ask for, where usual is that of the workers' kind.
+func (s *scalingSettings) policy(usual scale.Policy) scale.Policy {
+	p := usual
+	if s.maxWorkers > 0 {
+		p.Max = s.maxWorkers
+	}
+	p.Name, p.Min, p.ImagesPerWorker = s.rule, s.minWorkers, s.imagesPerWorker
 	p.Hold = s.workerIdle.Seconds()
 	return p
 }

@@ -13,26 +13,46 @@ import (
 func newServeCommand() *cobra.Command {
 	var shared sharedSettings
 	var s nodeSettings
+	var scaling scalingSettings
+	var worker workerSettings
 	var at urls
+	var where fleetSettings
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run one web node: take images, queue them, show results; workers run elsewhere",
-		Args:  noArgs,
+		Short: "Run one web node: take images, queue them, show results; workers run elsewhere, or are kept with --fleet",
+		Example: "  ocelli serve --queue nats://10.0.0.5:4222 --blobs file:///srv/ocelli\n" +
+			"  ocelli serve --queue sqs://ocelli --blobs s3://my-bucket --fleet 'ec2://ocelli?template=ocelli-worker&spot=true'",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := asUsage(append(append(shared.problems(), s.problems()...), at.problems()...)); err != nil {
+			problems := append(append(shared.problems(), s.problems()...), at.problems()...)
+			if where.url != "" {
+				problems = append(append(append(problems, scaling.problems()...), worker.problems()...), where.problems()...)
+			}
+			if err := asUsage(problems); err != nil {
 				return err
 			}
-			return serve(cmd.Context(), shared, s, at, newLogger(cmd.ErrOrStderr(), shared.logLevel))
+			keep := func(ctx context.Context, b *backends, log *slog.Logger) (*controller, error) {
+				holder, err := holderName()
+				if err != nil || where.url == "" {
+					return nil, err
+				}
+				return openController(ctx, holder, shared, scaling, worker, at, where, b, log)
+			}
+			return serve(cmd.Context(), shared, s, at, keep, newLogger(cmd.ErrOrStderr(), shared.logLevel))
 		},
 	}
 	shared.register(cmd.Flags())
 	s.register(cmd.Flags())
+	scaling.register(cmd.Flags())
+	worker.register(cmd.Flags())
 	at.register(cmd.Flags())
+	where.register(cmd.Flags())
 	return cmd
 }
 
-// serve runs a web node on a queue and a store that are elsewhere, until ctx ends.
-func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, log *slog.Logger) error {
+// serve runs a web node on a queue and a store that are elsewhere, until ctx ends. keep opens the controller of the workers, or returns
+// nil where others keep them.
+func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, keep func(context.Context, *backends, *slog.Logger) (*controller, error), log *slog.Logger) error {
 	limitMemory(nodeMemory)
 	listener, err := listen(s.listen)
 	if err != nil {
@@ -44,7 +64,15 @@ func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, 
 		return err
 	}
 	defer b.close()
+	c, err := keep(ctx, b, log)
+	if err != nil {
+		return err
+	}
 	roster := fleet.NewRoster(b.bus)
+	listens := roster.Run
+	if c != nil {
+		roster, listens = c.roster, c.run
+	}
 	front, err := s.door.tls.wrap(listener, "", log)
 	if err != nil {
 		return err
@@ -53,8 +81,11 @@ func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, 
 	if err != nil {
 		return err
 	}
+	if c != nil {
+		n.keep(c)
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return roster.Run(ctx) })
+	group.Go(func() error { return listens(ctx) })
 	group.Go(func() error { return n.run(ctx, front) })
 	log.Info("serving", "address", listener.Addr())
 	return group.Wait()

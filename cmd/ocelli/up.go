@@ -106,12 +106,12 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	defer b.close()
 
 	at := urls{queue: broker.ClientURL(), blobs: (&url.URL{Scheme: "file", Path: data}).String()}
-	launcher, err := newProcessLauncher(s.shared, s.worker, at, natsTokenEnv+"="+token)
+	h, err := openLocalFleet(s.shared, s.scaling, s.worker, at, natsTokenEnv+"="+token)
 	if err != nil {
 		return err
 	}
 	// The folder of the queue is locked for this process, so there is no other controller.
-	c := newController(scale.Alone{}, s.scaling, launcher, b, log)
+	c := newController(scale.Alone{}, h, b, log)
 	n, err := newNode(ctx, s.shared, s.node, listener.Addr(), data, b, c.roster, model, log)
 	if err != nil {
 		return err

@@ -11,6 +11,9 @@ import (
 // licenses are the licences of everything in the binary; a build with the tag "dist" sets them.
 var licenses = "This binary was built from source: the licences of its parts are in the source of its Go modules.\n"
 
+// packed tells that the binary holds all that a worker needs; a build with the tag "dist" sets it.
+var packed bool
+
 func newVersionCommand() *cobra.Command {
 	var showLicenses bool
 	cmd := &cobra.Command{

@@ -9,4 +9,4 @@ import _ "embed"
 //go:embed licenses.txt
 var carriedLicenses string
 
-func init() { licenses = carriedLicenses }
+func init() { licenses, packed = carriedLicenses, true }

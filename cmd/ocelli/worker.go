@@ -15,6 +15,7 @@ import (
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/classify"
 	"github.com/ocelli/ocelli/internal/fleet"
+	"github.com/ocelli/ocelli/internal/fleet/ec2fleet"
 	"github.com/ocelli/ocelli/internal/fleet/procfleet"
 	"github.com/ocelli/ocelli/internal/result"
 	"github.com/ocelli/ocelli/internal/sandbox"
@@ -28,6 +29,52 @@ type workerSettings struct {
 	maxAttempts int
 	imageTime   time.Duration
 	sandbox     string
+}
+
+// endSettings are when a worker ends that nobody tells to.
+type endSettings struct {
+	idle time.Duration
+	spot bool
+}
+
+func (s *endSettings) register(f *pflag.FlagSet) {
+	f.DurationVar(&s.idle, "end-when-idle", 0, "end after so long without an image; 0 is never")
+	f.BoolVar(&s.spot, "spot", false, "drain when EC2 announces that it takes this spot instance back")
+}
+
+func (s *endSettings) problems() []error {
+	if s.idle < 0 || s.idle > 0 && s.idle < time.Second {
+		return []error{fmt.Errorf("--end-when-idle=%s is not possible: give 1s or more, or 0", s.idle)}
+	}
+	return nil
+}
+
+// watch returns a context that ends with ctx, and when the worker is to drain by itself.
+func (s *endSettings) watch(ctx context.Context, reporter *fleet.Reporter, log *slog.Logger) (context.Context, context.CancelFunc, error) {
+	stopNotice := func() {}
+	if s.spot {
+		var err error
+		if ctx, stopNotice, err = ec2fleet.WatchNotice(ctx, log); err != nil {
+			return nil, nil, err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	if s.idle > 0 {
+		go func() {
+			for tick := time.Tick(min(time.Second, s.idle)); ; {
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick:
+				}
+				if r := reporter.Report(); r.State == fleet.Idle && time.Since(r.Since) >= s.idle {
+					log.Info("no image came for long: this worker ends", "idle", s.idle)
+					cancel()
+				}
+			}
+		}()
+	}
+	return ctx, func() { cancel(); stopNotice() }, nil
 }
 
 func (s *workerSettings) register(f *pflag.FlagSet) {
@@ -75,6 +122,7 @@ func workerArgs(shared sharedSettings, s workerSettings, at urls) []string {
 func newWorkerCommand() *cobra.Command {
 	var shared sharedSettings
 	var s workerSettings
+	var end endSettings
 	var at urls
 	cmd := &cobra.Command{
 		Use:   "worker",
@@ -83,20 +131,21 @@ func newWorkerCommand() *cobra.Command {
 			"`ocelli up` starts workers by itself; this command is for other machines.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := asUsage(append(append(shared.problems(), s.problems()...), at.problems()...)); err != nil {
+			if err := asUsage(append(append(shared.problems(), s.problems()...), append(end.problems(), at.problems()...)...)); err != nil {
 				return err
 			}
-			return runWorker(cmd.Context(), shared, s, at, newLogger(cmd.ErrOrStderr(), shared.logLevel))
+			return runWorker(cmd.Context(), shared, s, end, at, newLogger(cmd.ErrOrStderr(), shared.logLevel))
 		},
 	}
 	shared.register(cmd.Flags())
 	s.register(cmd.Flags())
+	end.register(cmd.Flags())
 	at.register(cmd.Flags())
 	return cmd
 }
 
 // runWorker works until ctx ends or the parent process is gone, then finishes what it holds.
-func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, at urls, log *slog.Logger) error {
+func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, end endSettings, at urls, log *slog.Logger) error {
 	limitMemory(workerMemory)
 	name := cmp.Or(os.Getenv(fleet.NameEnv), fmt.Sprintf("worker-%d", os.Getpid()))
 	drain, stopWatching, err := procfleet.WatchParent(ctx)
@@ -111,6 +160,11 @@ func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, at 
 	defer b.close()
 
 	reporter := fleet.NewReporter(b.bus, log, name, ocelli.Version())
+	drain, stopEnding, err := end.watch(drain, reporter, log)
+	if err != nil {
+		return err
+	}
+	defer stopEnding()
 	working, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
 	group, working := errgroup.WithContext(working)
@@ -122,7 +176,7 @@ func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, at 
 			return err
 		}
 		defer classifier.Close()
-		if err := confine(s.sandbox, at, log); err != nil {
+		if err := confine(s.sandbox, at, end.spot, log); err != nil {
 			return err
 		}
 		reporter.Ready(classifier.Model())

@@ -13,6 +13,7 @@ type Snapshot struct {
 	Busy     int         // ready, with images in hand
 	Idle     int         // ready, with none
 	Starting []time.Time // of each worker that is not ready yet, when it was asked for; oldest first
+	Resting  []time.Time // of each idle one, when it was asked for; oldest first
 	Draining int         // told to go and not yet gone; in no other count
 	Holding  int         // images in the hands of all of them
 	// StartUp is how long a worker takes from its launch until it is ready, measured: the median of the latest, and
@@ -49,6 +50,7 @@ func (c *Crew) snapshot(now time.Time) Snapshot {
 			s.Busy++
 		case Idle:
 			s.Idle++
+			s.Resting = append(s.Resting, m.Launched)
 		case Starting:
 			s.Starting = append(s.Starting, m.Launched)
 		case Draining:
@@ -58,6 +60,7 @@ func (c *Crew) snapshot(now time.Time) Snapshot {
 		s.Workers = append(s.Workers, Worker{Name: m.Name, PID: m.pid(), State: state})
 	}
 	slices.SortFunc(s.Starting, time.Time.Compare)
+	slices.SortFunc(s.Resting, time.Time.Compare)
 	return s
 }
 

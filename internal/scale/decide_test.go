@@ -267,3 +267,30 @@ func BenchmarkDecide(b *testing.B) {
 		Decide(Cloud(10_000), s)
 	}
 }
+
+func TestWorkersWhoseTimeIsPaid(t *testing.T) {
+	now := time.Now()
+	ages := func(seconds ...int) (at []time.Time) {
+		for _, s := range seconds {
+			at = append(at, now.Add(-time.Duration(s)*time.Second))
+		}
+		return at
+	}
+	cloud, hourly := Cloud(19), Cloud(19)
+	hourly.BillUnit, hourly.BillAtLeast = 3600, 3600
+	for _, c := range []struct {
+		name    string
+		policy  Policy
+		startup float64
+		want    int
+	}{
+		{"by the second and for a minute at least: the first 34 s of a worker that takes 26 s to start", cloud, 0, 2},
+		{"the same, as measured: the first 20 s where it takes 40 s", cloud, 40, 1},
+		{"by the hour: all but the last 26 s of each", hourly, 0, 5},
+		{"on this machine: nothing is billed", Local(2), 0, 0},
+	} {
+		if got := c.policy.prepaid(now, ages(5, 30, 50, 3500, 3595, 3700), c.startup); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}

@@ -71,6 +71,23 @@ func Cloud(max int) Policy {
 		Price: 0.0425, BillUnit: 1, BillAtLeast: 60}
 }
 
+// prepaid counts the workers, by when they were asked for, whose paid time will last longer than a start-up, which takes startup seconds
+// or is not measured.
+func (p Policy) prepaid(now time.Time, launched []time.Time, startup float64) int {
+	n := 0
+	for _, at := range launched {
+		age := now.Sub(at).Seconds()
+		left := p.BillAtLeast - age
+		if p.BillUnit > 0 && left <= 0 {
+			left = p.BillUnit - math.Mod(age, p.BillUnit)
+		}
+		if left > firstPositive(startup, p.Startup) {
+			n++
+		}
+	}
+	return n
+}
+
 // Validate says everything that is wrong with the policy.
 func (p Policy) Validate() error {
 	var errs []error

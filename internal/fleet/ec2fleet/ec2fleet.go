@@ -133,12 +133,28 @@ func Open(ctx context.Context, c Config) (*Launcher, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	l, err := connect(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.check(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Attach returns a launcher that only lists and ends the instances of a fleet; of c it needs Fleet, Region and Endpoint.
+func Attach(ctx context.Context, c Config) (*Launcher, error) {
+	return connect(ctx, c)
+}
+
+func connect(ctx context.Context, c Config) (*Launcher, error) {
 	settings, err := awsconn.Load(ctx, awsconn.Options{Region: c.Region, Endpoint: c.Endpoint})
 	if err != nil {
 		return nil, err
 	}
 	client := ec2.NewFromConfig(settings)
-	l := newLauncher(c, calls{
+	return newLauncher(c, calls{
 		run: func(ctx context.Context, in *ec2.RunInstancesInput) (*ec2.RunInstancesOutput, error) {
 			return client.RunInstances(ctx, in)
 		},
@@ -148,11 +164,7 @@ func Open(ctx context.Context, c Config) (*Launcher, error) {
 		terminate: func(ctx context.Context, in *ec2.TerminateInstancesInput) (*ec2.TerminateInstancesOutput, error) {
 			return client.TerminateInstances(ctx, in)
 		},
-	})
-	if err := l.check(ctx); err != nil {
-		return nil, err
-	}
-	return l, nil
+	}), nil
 }
 
 func newLauncher(c Config, api calls) *Launcher {

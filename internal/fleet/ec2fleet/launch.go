@@ -147,10 +147,7 @@ func (l *Launcher) enter(out *ec2.RunInstancesOutput) []fleet.Instance {
 	defer l.mu.Unlock()
 	var all []fleet.Instance
 	for _, inst := range out.Instances {
-		m, ok := machineOf(inst)
-		if !ok {
-			continue
-		}
+		m := machineOf(inst)
 		l.fresh[m.ID], l.alive[m.ID] = m, m.Name
 		all = append(all, m.Instance)
 	}

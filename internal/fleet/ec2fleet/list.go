@@ -31,8 +31,11 @@ type machine struct {
 	ending bool
 }
 
-// machineOf reads a description; false is an instance whose name cannot be told.
-func machineOf(inst types.Instance) (machine, bool) {
+// machineOf reads a description. An instance whose name cannot be told, since it has the tag of the fleet from somebody else, is
+// called by its id: whoever looks after the fleet ends it when it stays silent.
+func machineOf(inst types.Instance) machine {
+	m := machine{Instance: fleet.Instance{ID: aws.ToString(inst.InstanceId), Launched: aws.ToTime(inst.LaunchTime)}}
+	m.Name = m.ID
 	var names []string
 	for part := 1; ; part++ {
 		value, ok := tagValue(inst.Tags, namesTag+strconv.Itoa(part))
@@ -42,14 +45,13 @@ func machineOf(inst types.Instance) (machine, bool) {
 		names = append(names, strings.Fields(value)...)
 	}
 	index := int(aws.ToInt32(inst.AmiLaunchIndex))
-	if index < 0 || index >= len(names) || fleet.CheckName(names[index]) != nil {
-		return machine{}, false
+	if index >= 0 && index < len(names) && fleet.CheckName(names[index]) == nil {
+		m.Name = names[index]
 	}
-	m := machine{Instance: fleet.Instance{Name: names[index], ID: aws.ToString(inst.InstanceId), Launched: aws.ToTime(inst.LaunchTime)}}
 	if inst.State != nil {
 		m.ending = inst.State.Name == types.InstanceStateNameShuttingDown
 	}
-	return m, true
+	return m
 }
 
 func tagValue(tags []types.Tag, key string) (string, bool) {
@@ -61,7 +63,7 @@ func tagValue(tags []types.Tag, key string) (string, bool) {
 	return "", false
 }
 
-// List returns the instances that are neither terminated nor without a name. One that shuts down is still listed: its
+// List returns the instances that are not terminated. One that shuts down is still listed: its
 // worker may be finishing what it holds.
 func (l *Launcher) List(ctx context.Context) ([]fleet.Instance, error) {
 	if err := ctx.Err(); err != nil {
@@ -102,10 +104,9 @@ func (l *Launcher) machines(ctx context.Context) ([]machine, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, inst := range described {
-		if m, ok := machineOf(inst); ok {
-			all = append(all, m)
-			delete(l.fresh, m.ID)
-		}
+		m := machineOf(inst)
+		all = append(all, m)
+		delete(l.fresh, m.ID)
 	}
 	for id, m := range l.fresh {
 		if time.Since(m.Launched) > lag {
