@@ -93,10 +93,14 @@ func TestExitCodesAndOneLinePerProblem(t *testing.T) {
 			"ocelli: --lease=0s is not possible: give 1s to 1h\nocelli: --max-attempts=0 is not possible: give 2 to 100, since an image beside one that crashes its worker needs a second\n"},
 		{[]string{"classify"}, exitUsage, "ocelli: name at least one image or folder: ocelli classify PATH…\n"},
 		{[]string{"classify", "/nowhere/x.jpg"}, exitFailed, "ocelli: there is no file or folder /nowhere/x.jpg\n"},
-		{[]string{"worker", "--queue=sqs://x", "--blobs=file:///tmp"}, exitUsage,
-			"ocelli: --queue=sqs://x: there is no queue of the kind \"sqs\" here: use nats://HOST:PORT, or tls://HOST:PORT\n"},
+		{[]string{"worker", "--queue=kafka://x", "--blobs=file:///tmp"}, exitUsage,
+			"ocelli: --queue=kafka://x: there is no queue of the kind \"kafka\" here: use nats://HOST:PORT, tls://HOST:PORT or sqs://NAME\n"},
+		{[]string{"scale", "--queue=nats://x", "--blobs=file:///tmp", "--fleet=gce://"}, exitUsage,
+			"ocelli: --fleet=gce:// is not a fleet that is known here: write local, or ec2://NAME?region=REGION&template=TEMPLATE\n"},
+		{[]string{"scale", "--queue=nats://x", "--blobs=file:///tmp", "--fleet=ec2://?size=large"}, exitUsage,
+			"ocelli: --fleet: the parameter \"size\" is not known\n"},
 		{[]string{"worker", "--queue=nats://u:p@x", "--blobs=file:///tmp"}, exitUsage,
-			"ocelli: --queue: secrets do not belong into a URL: give the token in OCELLI_NATS_TOKEN\n"},
+			"ocelli: --queue: secrets do not belong into a URL: give the token in OCELLI_NATS_TOKEN, and credentials of AWS as its tools find them\n"},
 	} {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), c.args, strings.NewReader(""), &out, &errs)
