@@ -20,6 +20,7 @@ import (
 	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/decode"
+	"github.com/ocelli/ocelli/internal/fetch"
 	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/result"
 )
@@ -58,7 +59,8 @@ type Intake struct {
 	Results *result.Store
 	Tracker *result.Tracker
 	Limits  Limits
-	Store   string // the identity of Blobs
+	Store   string        // the identity of Blobs
+	Getter  *fetch.Getter // for images that are named by URL; nil where none are fetched
 	Log     *slog.Logger
 	// Sent, where it is not nil, is told how many images have just been queued.
 	Sent func(n int)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/archive"
 	"github.com/ocelli/ocelli/internal/decode"
 )
 
@@ -15,8 +16,8 @@ import (
 const maxFields = 1000
 
 // Uploads returns the files of a request as a stream: of a multipart form, under whatever field names, or the body itself as
-// one file. No more of the body is read than Limits allow. An error of the sequence is an [ocelli.Error] that says what is
-// wrong with the request.
+// one file. An archive, as the body or as a file of a form, stands for the files in it, and a list of URLs as JSON for what is there.
+// No more of the body is read than Limits allow. An error of the sequence is an [ocelli.Error] that says what is wrong with the request.
 func (in *Intake) Uploads(r *http.Request) iter.Seq2[Upload, error] {
 	// Not told which answer it belongs to, the reader leaves that alone: it may be under way already.
 	r.Body = http.MaxBytesReader(nil, r.Body, in.Limits.RequestBytes)
@@ -25,16 +26,19 @@ func (in *Intake) Uploads(r *http.Request) iter.Seq2[Upload, error] {
 	case mediaType == "multipart/form-data" && params["boundary"] == "":
 		return fail(ocelli.Errorf(ocelli.BadRequest, "the form has no boundary in its Content-Type: let your HTTP library set that header"))
 	case mediaType == "multipart/form-data":
-		return form(r)
+		return in.unpacked(form(r))
+	}
+	if mediaType == "application/json" {
+		return in.listed(r)
 	}
 	body := bufio.NewReader(r.Body)
 	// curl --data-binary calls everything a form of this type, also an image.
-	if head, _ := body.Peek(sniffBytes); mediaType == "application/x-www-form-urlencoded" && decode.Sniff(head) == "" {
+	if head, _ := body.Peek(sniffBytes); mediaType == "application/x-www-form-urlencoded" && decode.Sniff(head) == "" && archive.Sniff(head) == "" {
 		return fail(ocelli.Errorf(ocelli.NoImages, "the form holds no file: send it as multipart/form-data"))
 	}
-	return func(yield func(Upload, error) bool) {
+	return in.unpacked(func(yield func(Upload, error) bool) {
 		yield(Upload{Name: r.URL.Query().Get("name"), Body: body}, nil)
-	}
+	})
 }
 
 func fail(err error) iter.Seq2[Upload, error] {

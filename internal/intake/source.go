@@ -19,8 +19,11 @@ type source struct {
 	limit, left int64
 }
 
+// sourceBytes is how much of an upload is read ahead.
+const sourceBytes = 4 << 10
+
 func newSource(r io.Reader, limit int64) *source {
-	return &source{r: bufio.NewReaderSize(r, 4<<10), limit: limit, left: limit}
+	return &source{r: bufio.NewReaderSize(r, sourceBytes), limit: limit, left: limit}
 }
 
 func (s *source) tooLarge() error {
