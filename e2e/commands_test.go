@@ -162,6 +162,9 @@ func request(ts *testscript.TestScript, _ bool, args []string) {
 		data, err := os.ReadFile(ts.MkAbs(files[0][1:]))
 		ts.Check(err)
 		body, contentType = bytes.NewReader(data), "application/octet-stream"
+		if filepath.Ext(files[0]) == ".json" {
+			contentType = "application/json"
+		}
 	case args[1] == http.MethodPost:
 		var form bytes.Buffer
 		parts := multipart.NewWriter(&form)

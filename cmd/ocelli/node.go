@@ -18,6 +18,7 @@ import (
 	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/api"
 	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/fetch"
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/result"
@@ -38,6 +39,7 @@ type nodeSettings struct {
 	maxJobImages int
 	maxBacklog   int64
 	door         doorSettings
+	outward      outwardSettings
 }
 
 func (s *nodeSettings) register(f *pflag.FlagSet) {
@@ -47,6 +49,7 @@ func (s *nodeSettings) register(f *pflag.FlagSet) {
 	f.IntVar(&s.maxJobImages, "max-job-images", 10_000, "images of one job")
 	f.Int64Var(&s.maxBacklog, "max-backlog", 1_000_000, "images that may wait; then new jobs are refused for a while")
 	s.door.register(f)
+	s.outward.register(f)
 }
 
 func (s *nodeSettings) problems() []error {
@@ -99,6 +102,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 		Blobs: b.blobs, Queue: b.queue, Results: results, Tracker: n.tracker,
 		Limits: intake.Limits{RequestBytes: int64(s.maxRequest), ImageBytes: int64(shared.maxImage), JobImages: s.maxJobImages, Backlog: s.maxBacklog},
 		Store:  store,
+		Getter: fetch.New(s.outward.fetch.Policy, nil),
 		Sent:   n.sent,
 		Log:    log,
 	}

@@ -45,9 +45,21 @@ var (
 	formOfMany = &openapi.Schema{Type: "object", Properties: map[string]*openapi.Schema{"image": {Type: "array", Items: file(), MinItems: 1}}, Required: []string{"image"}}
 )
 
-// imageBodies are a form and one image of each type that is read.
+// urlList is a list of images by their addresses, each a string or an object.
+var urlList = &openapi.Schema{
+	Type: "object", Required: []string{"urls"},
+	Properties: map[string]*openapi.Schema{"urls": {Type: "array", MinItems: 1, Items: &openapi.Schema{AnyOf: []*openapi.Schema{
+		{Type: "string", Format: "uri", Examples: []any{"https://example.com/dog.jpg"}},
+		{Type: "object", Required: []string{"url"}, Properties: map[string]*openapi.Schema{"url": {Type: "string", Format: "uri"}, "name": {Type: "string"}}},
+	}}}},
+}
+
+// imageBodies are a form, archives, a list of addresses, and one image of each type that is read.
 func imageBodies(form *openapi.Schema) []openapi.Body {
-	bodies := []openapi.Body{{Type: "multipart/form-data", Schema: form}}
+	bodies := []openapi.Body{{Type: "multipart/form-data", Schema: form}, {Type: jsonType, Schema: urlList}}
+	for _, t := range []string{"application/zip", "application/x-tar", "application/gzip"} {
+		bodies = append(bodies, openapi.Body{Type: t, Schema: file()})
+	}
 	for _, t := range decode.MediaTypes() {
 		bodies = append(bodies, openapi.Body{Type: t, Schema: file()})
 	}

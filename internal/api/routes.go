@@ -19,12 +19,13 @@ const (
 // uploadFails are the errors that a request with images can meet as a whole.
 var uploadFails = []ocelli.Code{
 	ocelli.BadRequest, ocelli.NoImages, ocelli.TooManyImages, ocelli.TooLarge, ocelli.Conflict, ocelli.KeyReused, ocelli.Overloaded,
-	ocelli.QuotaUsed, ocelli.StorageFull,
+	ocelli.QuotaUsed, ocelli.StorageFull, ocelli.FetchRefused,
 }
 
 // imageFails are the errors of one image.
 var imageFails = []ocelli.Code{
 	ocelli.EmptyFile, ocelli.UnsupportedType, ocelli.TooManyPixels, ocelli.CorruptImage, ocelli.GaveUp, ocelli.Cancelled, ocelli.DeadlineExceeded,
+	ocelli.CorruptArchive, ocelli.Encrypted, ocelli.FetchFailed,
 }
 
 // Routes returns the addresses of the API: their handlers and their description.
@@ -64,7 +65,7 @@ func (a *API) jobRoutes() []openapi.Route {
 	return []openapi.Route{
 		{
 			Method: "POST", Path: "/v1/jobs", Handle: a.postJob, Tag: tagRecognise, Summary: "Any number of images as one job",
-			Detail: "A multipart form, whose files may stand under any field names, or one image as the body. Images are recognised while later ones " +
+			Detail: "A multipart form, whose files may stand under any field names, a zip or tar archive, a list of addresses to fetch, or one image as the body. Images are recognised while later ones " +
 				"are still being sent. A bad image is a result with an error of its own and never a failed request. With " +
 				"`Accept: application/x-ndjson` each result comes on the same answer as soon as it is there: lines of JSON, of which the first and the " +
 				"last are the job without its images, those between are results, and a problem ends a stream whose upload went wrong.",
