@@ -25,7 +25,22 @@ func build(ctx context.Context, bin string) error {
 			return fmt.Errorf("building %s: %w\n%s", name, err, text)
 		}
 	}
-	return nil
+	return copySQS(bin)
+}
+
+// sqsScript is the file with the program around the SQS server, of the package of test servers.
+const sqsScript = "fauxqs.mjs"
+
+func copySQS(bin string) error {
+	dir, err := exec.Command("go", "list", "-f={{.Dir}}", "github.com/ocelli/ocelli/internal/awstest").Output()
+	if err != nil {
+		return fmt.Errorf("finding the program around the SQS server: %w", err)
+	}
+	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), sqsScript))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(bin, sqsScript), text, 0o644)
 }
 
 // clockEnv names the file whose first eight bytes are the seconds by which the clock of a process is off.
