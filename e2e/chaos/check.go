@@ -19,6 +19,7 @@ import (
 // verdict is what became of the images of a job.
 type verdict struct {
 	lost    int // accepted, and no result that a sound image has
+	again   int // delivered to a worker more than once
 	mixedUp int // with the result of another, with one that changed, or in another place
 	why     []string
 	results map[ocelli.ImageID]string // of each image, as first seen
@@ -85,6 +86,9 @@ func (o *order) judge(job *ocelli.Job) verdict {
 		text, _ := json.Marshal(image)
 		v.results[image.ID] = string(text)
 		r := image.Result
+		if r != nil && r.Attempt > 1 {
+			v.again++
+		}
 		switch {
 		case image.Name != name || image.ID != ocelli.NewImageID(job.ID, i+1):
 			blame(&v.mixedUp, "at place %d is %s, %s", i, image.ID, image.Name)

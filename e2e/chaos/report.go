@@ -29,7 +29,7 @@ func report(services []*service, m *machine, out io.Writer) error {
 		}
 		return lines[kind]
 	}
-	var jobs, images, refused, broken, disowned int
+	var jobs, images, again, refused, broken, disowned int
 	var wrong []string
 	for _, s := range services {
 		twice, err := s.executions()
@@ -59,6 +59,7 @@ func report(services []*service, m *machine, out io.Writer) error {
 		for _, o := range s.ledger.jobs {
 			jobs++
 			images += o.images
+			again += o.verdict.again
 			l := kindAt(o.accepted)
 			l.accepted += o.images
 			l.lost += o.verdict.lost
@@ -66,16 +67,16 @@ func report(services []*service, m *machine, out io.Writer) error {
 			wrong = append(wrong, o.verdict.why...)
 		}
 		for _, when := range twice {
-			for _, again := range when[1:] {
-				kindAt(again).twice++
+			for _, at := range when[1:] {
+				kindAt(at).twice++
 			}
 		}
 		refused, broken, disowned = refused+s.ledger.refused, broken+s.ledger.broken, disowned+s.ledger.disowned
 		wrong = append(wrong, s.ledger.wrong...)
 	}
 	sum := print(out, lines)
-	fmt.Fprintf(out, "\n%d jobs of %d images were accepted; %d requests were told to come again, %d got no answer, %d keys were given up\n",
-		jobs, images, refused, broken, disowned)
+	fmt.Fprintf(out, "\n%d jobs of %d images were accepted, of which %d were delivered to a worker more than once; "+
+		"%d requests were told to come again, %d got no answer, %d keys were given up\n", jobs, images, again, refused, broken, disowned)
 	for _, why := range wrong {
 		fmt.Fprintln(out, why)
 	}
