@@ -72,7 +72,7 @@ func Status(err error) int {
 // advice is one clear sentence for an error, or "".
 func advice(err error) string {
 	switch Code(err) {
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidSecurity", "AuthFailure":
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidSecurity", "AuthFailure", "XAdminUserNotFound":
 		return "AWS does not accept the credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile or role in their place"
 	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired":
 		return "the AWS credentials have run out: sign in anew"

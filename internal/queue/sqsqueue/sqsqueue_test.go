@@ -32,5 +32,21 @@ func open(t *testing.T, server *awstest.Server, lease time.Duration) *Queue {
 	return q
 }
 
-func TestQueue(t *testing.T) { t.Parallel(); queuetest.Run(t, opener(awstest.SQS(t))) }
-func TestFair(t *testing.T)  { t.Parallel(); queuetest.Fair(t, opener(awstest.SQS(t))) }
+// One server serves all tests, but for those that stop it.
+func TestQueue(t *testing.T) {
+	server := awstest.SQS(t)
+	for name, test := range map[string]func(*testing.T, *awstest.Server){
+		"contract": func(t *testing.T, server *awstest.Server) { queuetest.Run(t, opener(server)) },
+		"fair":     func(t *testing.T, server *awstest.Server) { queuetest.Fair(t, opener(server)) },
+		"a message that SQS has put aside is counted, and comes again": deadLetters,
+		"messages of others are delivered":                             foreign,
+		"nobody holds a message for over twelve hours":                 twelveHours,
+		"a queue that is opened again is the same":                     reopened,
+		"open tells what is wrong":                                     refused,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, server)
+		})
+	}
+}
