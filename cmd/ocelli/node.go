@@ -79,6 +79,7 @@ type node struct {
 	model    *ocelli.Model // nil where workers are kept elsewhere
 	networks networks
 	history  web.History
+	folder   string // of the data; "" where it is elsewhere
 
 	keeper *controller // nil where workers are kept elsewhere
 }
@@ -94,7 +95,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 	if err != nil {
 		return nil, err
 	}
-	n := &node{log: log, backends: b, roster: roster, model: model, door: d, networks: networks{settings: []modelSettings{{}}}}
+	n := &node{log: log, backends: b, roster: roster, model: model, door: d, folder: folder, networks: networks{settings: []modelSettings{{}}}}
 	n.metrics = telemetry.New(func() ocelli.Status { return n.status(context.Background()) })
 	results := &result.Store{Blobs: b.blobs, Bus: b.bus}
 	n.tracker = result.NewTracker(results, "result."+name, log, n.metrics.Ended)
@@ -116,6 +117,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 	pages := web.New(web.Config{
 		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log, Guard: d.guard,
 		History: &n.history, Decisions: b.journal.Latest, Network: n.networks.find,
+		Settings: n.settings, Checks: n.checks,
 	})
 	mux.Handle("/", pages)
 	n.mountRekognition(mux, pages, memory, d.guard)
@@ -176,7 +178,7 @@ func (n *node) status(ctx context.Context) ocelli.Status {
 		s.Workers = append(s.Workers, shownWorker(w, reports[w.Name]))
 	}
 	decision, problem := n.keeper.loop.Last()
-	s.Wanted, s.Max, s.Reason = decision.Want, n.keeper.hands.policy.Max, decision.Reason
+	s.Wanted, s.Max, s.Reason = decision.Want, n.keeper.loop.Policy().Max, decision.Reason
 	s.ETA.Jobs, s.ETA.Within20 = n.keeper.loop.Calibration()
 	if s.Problem == "" {
 		s.Problem = problem

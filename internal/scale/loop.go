@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +21,6 @@ type Crew interface {
 
 // Loop measures, decides, acts and records, again and again.
 type Loop struct {
-	policy Policy
 	queue  queue.Queue
 	crew   Crew
 	record func(Decision) error
@@ -28,6 +28,8 @@ type Loop struct {
 	wake   chan struct{}
 
 	mu          sync.Mutex
+	policy      Policy
+	changed     []string // changes of the policy that no decision tells of yet
 	last        Decision
 	problem     string
 	arrivals    Arrivals
@@ -55,6 +57,27 @@ func (l *Loop) Wake() {
 	}
 }
 
+// Policy returns the policy in force.
+func (l *Loop) Policy() Policy {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.policy
+}
+
+// Change puts another policy in force. what says in one sentence what was changed, and stands in the record of the next decision,
+// which comes at once.
+func (l *Loop) Change(to Policy, what string) error {
+	if err := to.Validate(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.policy = to
+	l.changed = append(l.changed, what)
+	l.mu.Unlock()
+	l.Wake()
+	return nil
+}
+
 // Last returns the latest decision, and in one sentence what keeps the loop from acting on it, or "".
 func (l *Loop) Last() (Decision, string) {
 	l.mu.Lock()
@@ -66,15 +89,15 @@ func (l *Loop) Last() (Decision, string) {
 // known is false before the first decision, and where no worker would come.
 func (l *Loop) Forecast(images int64) (eta, p90 time.Duration, known bool) {
 	l.mu.Lock()
-	s, next := l.last.Seen, l.last.Next
+	s, next, policy := l.last.Seen, l.last.Next, l.policy
 	l.mu.Unlock()
 	if s.Now.IsZero() {
 		return 0, 0, false
 	}
 	// The images may have come since the last decision, and the workers for them with the next.
 	s.Ready, s.Last = max(s.Ready, images), next
-	s.Last = Decide(l.policy, s).Next
-	e, p := Predict(l.policy, s, images)
+	s.Last = Decide(policy, s).Next
+	e, p := Predict(policy, s, images)
 	if !(p < math.MaxInt64/float64(time.Second)) {
 		return 0, 0, false
 	}
@@ -137,11 +160,14 @@ func (l *Loop) step(ctx context.Context) (problem string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("counting the queue: %w", err)
 	}
-	d := Decide(l.policy, l.seen(snapshot, stats))
+	seen := l.seen(snapshot, stats)
+	policy, what := l.takeChange()
+	d := Decide(policy, seen)
+	d.Changed = what
 	change, err := l.crew.Resize(ctx, d.Want)
 	d.Done = &change
 	l.mu.Lock()
-	changed := change.Any() || d.Want != l.last.Want || d.Reason != l.last.Reason && stats.Backlog() > 0
+	changed := change.Any() || d.Changed != "" || d.Want != l.last.Want || d.Reason != l.last.Reason && stats.Backlog() > 0
 	l.last = d
 	l.mu.Unlock()
 	if change.Any() {
@@ -156,6 +182,15 @@ func (l *Loop) step(ctx context.Context) (problem string, err error) {
 		problem = snapshot.Trouble
 	}
 	return problem, err
+}
+
+// takeChange returns the policy in force, and what was changed in it since the last call.
+func (l *Loop) takeChange() (Policy, string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	what := strings.Join(l.changed, "; ")
+	l.changed = nil
+	return l.policy, what
 }
 
 // seen puts together what is known now.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -26,6 +27,18 @@ type world struct {
 	crew  *fleet.Crew
 	loop  *scale.Loop
 	sent  atomic.Int64
+
+	mu      sync.Mutex
+	changes []scale.Decision // of those recorded, the ones that tell of a changed policy
+}
+
+func (w *world) record(d scale.Decision) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if d.Changed != "" {
+		w.changes = append(w.changes, d)
+	}
+	return nil
 }
 
 func start(t *testing.T, policy scale.Policy) *world {
@@ -58,7 +71,7 @@ func start(t *testing.T, policy scale.Policy) *world {
 	})
 	roster := fleet.NewRoster(bus)
 	w.crew = fleet.NewCrew(launcher, roster, quiet, fleet.CrewConfig{Exits: launcher.Exits()})
-	w.loop = scale.NewLoop(policy, w.queue, w.crew, nil, quiet)
+	w.loop = scale.NewLoop(policy, w.queue, w.crew, w.record, quiet)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{}, 2)
 	go func() { _ = roster.Run(ctx); ended <- struct{}{} }()
@@ -171,6 +184,35 @@ func TestDecisionsThatChangeSomethingAreRecorded(t *testing.T) {
 		<-done
 		if len(recorded) < 1 || recorded[len(recorded)-1].Reason == "" {
 			t.Errorf("recorded %d decisions", len(recorded))
+		}
+	})
+}
+
+func TestAChangedPolicyHoldsAtOnceAndIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := scale.Local(4)
+		w := start(t, policy)
+		w.send(t, 2000)
+		time.Sleep(2 * time.Second)
+		if n := w.crew.Snapshot().Running(); n != 4 {
+			t.Fatalf("%d workers, want 4", n)
+		}
+		policy.Max, policy.Hold = 1, 0
+		if err := w.loop.Change(policy, "at most 1 worker in place of 4"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		if s := w.crew.Snapshot(); len(s.Workers) != 1 {
+			t.Errorf("%d workers are left of 4, want 1", len(s.Workers))
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.changes) != 1 || w.changes[0].Changed != "at most 1 worker in place of 4" || w.changes[0].Policy.Max != 1 || w.changes[0].Want != 1 {
+			t.Errorf("recorded are %+v", w.changes)
+		}
+		policy.Max = 0
+		if err := w.loop.Change(policy, "nobody"); err == nil || w.loop.Policy().Max != 1 {
+			t.Errorf("a policy without workers is in force, error %v", err)
 		}
 	})
 }

@@ -33,11 +33,13 @@ type worker struct {
 
 // entry is a decision of the time line.
 type entry struct {
-	At     time.Time
-	Step   string // "2 → 5 workers"
-	Way    string // "up", "down" or "", for its mark
-	Deeds  string // which workers were started and ended
-	Reason string
+	At    time.Time
+	Step  string // "2 → 5 workers"
+	Way   string // "up", "down" or "", for its mark
+	Deeds string // which workers were started and ended
+
+	Settings bool // it is a change of settings
+	Reason   string
 }
 
 // ETA is how long the backlog takes at the rate of now.
@@ -109,7 +111,7 @@ func timeLine(decisions []scale.Decision) []entry {
 		}
 		e := entry{At: d.Seen.Now, Step: workers(d.Want), Reason: asSentence(d.Reason)}
 		if d.Changed != "" {
-			e.Step, e.Reason = "Settings changed", asSentence(d.Changed)
+			e.Settings, e.Step, e.Reason = true, "Settings changed", asSentence(d.Changed)
 		} else if before >= 0 && before != d.Want {
 			e.Step = fmt.Sprintf("%d → %s", before, workers(d.Want))
 			e.Way = "up"

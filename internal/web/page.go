@@ -35,7 +35,7 @@ type pages map[string]*template.Template
 
 func loadPages(a *assets) pages {
 	all := pages{}
-	for _, name := range []string{"workbench", "fleet", "model", "error", "signin"} {
+	for _, name := range []string{"workbench", "fleet", "model", "settings", "health", "error", "signin"} {
 		t := template.New("layout.html").Funcs(template.FuncMap{"asset": a.url, "percent": percent, "decimal": decimal, "count": count, "lasting": lasting, "sentence": asSentence})
 		all[name] = template.Must(t.ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html"))
 	}

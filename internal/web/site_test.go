@@ -35,6 +35,9 @@ type site struct {
 	status  func() ocelli.Status
 	journal []scale.Decision
 	network *web.Network
+	checks  []web.Check
+
+	settings *web.Settings
 
 	requestBytes int64
 }
@@ -71,6 +74,8 @@ func (s *site) restart(t *testing.T, queued int) {
 		Intake: in, Tracker: tracker, Blobs: s.blobs, Status: status, Log: log, History: &web.History{},
 		Decisions: func(int) ([]scale.Decision, error) { return s.journal, nil },
 		Network:   func(ocelli.Model) *web.Network { return s.network },
+		Settings:  func() *web.Settings { return s.settings },
+		Checks:    s.checked,
 	}))
 	s.handler.Store(mux)
 }

@@ -29,6 +29,8 @@ type Config struct {
 	Decisions func(most int) ([]scale.Decision, error) // the latest, oldest first
 	Network   func(ocelli.Model) *Network              // more about a model, or nil
 	Guard     *access.Guard                            // nil where nobody has to sign in
+	Settings  func() *Settings                         // which may return nil, too
+	Checks    func(context.Context) []Check
 }
 
 // web serves the pages. Its methods may be called from any number of goroutines.
@@ -45,6 +47,8 @@ type web struct {
 //	GET  /jobs/{id}              the pictures of a job and what they show
 //	GET  /jobs/{id}/sorted.zip   the same pictures in a folder for each label
 //	GET  /fleet, /model          who works, and with which network
+//	GET  /settings, /health      what can be changed while the service runs, and how it does
+//	POST /settings               a form with changes of them
 //	GET  /sign-in, POST /sign-in, POST /sign-out   where API keys are needed
 //	GET  /assets/…               style sheet, scripts and drawings
 //
@@ -58,6 +62,9 @@ func New(c Config) Site {
 	mux.HandleFunc("GET /jobs/{id}/sorted.zip", s.sorted)
 	mux.HandleFunc("GET /fleet", s.fleet)
 	mux.HandleFunc("GET /model", s.model)
+	mux.HandleFunc("GET /settings", s.settings)
+	mux.HandleFunc("POST /settings", s.change)
+	mux.HandleFunc("GET /health", s.health)
 	mux.Handle("GET /assets/{version}/{file}", a)
 	mux.HandleFunc("GET /favicon.ico", a.favicon)
 	mux.HandleFunc("GET /sign-in", s.signInPage)

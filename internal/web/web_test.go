@@ -258,7 +258,7 @@ func TestProgramsThatWantJSONAreSentToTheAPI(t *testing.T) {
 func TestEveryPageIsClosedToForeignScripts(t *testing.T) {
 	s := newSite(t, 100)
 	inline := regexp.MustCompile(`<style|\sstyle=|\son[a-z]+=|<script[^>]*>[^<]`)
-	for _, path := range []string{"/", "/fleet", "/model", "/nowhere"} {
+	for _, path := range []string{"/", "/fleet", "/model", "/settings", "/health", "/nowhere"} {
 		w := s.get(path)
 		policy := w.Header().Get("Content-Security-Policy")
 		for _, part := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "frame-ancestors 'none'", "base-uri 'none'"} {
