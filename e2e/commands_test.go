@@ -28,6 +28,7 @@ import (
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/client"
+	"github.com/ocelli/ocelli/internal/fleet/ec2fleet/ec2test"
 )
 
 // serviceKey is under which the environment of a script keeps its service.
@@ -47,6 +48,8 @@ type service struct {
 	images []int          // of each job
 	fleet  fleet
 	cloud  *cloud
+
+	machines *ec2test.Machines
 }
 
 func serviceOf(ts *testscript.TestScript) *service { return ts.Value(serviceKey).(*service) }

@@ -85,6 +85,10 @@ func TestStories(t *testing.T) {
 			"cloud":     startCloud,
 			"outage":    outage,
 			"settled":   settled,
+
+			"machines":      startMachines,
+			"machines-left": machinesLeft,
+			"machines-most": machinesMost,
 		},
 	})
 }

@@ -103,6 +103,12 @@ func (m *Machines) running(ctx context.Context) (map[string]types.Instance, erro
 	return found, nil
 }
 
+// Running counts the instances that run.
+func (m *Machines) Running(ctx context.Context) (int, error) {
+	running, err := m.running(ctx)
+	return len(running), err
+}
+
 // Most returns how many instances were running at once, at most.
 func (m *Machines) Most() int {
 	m.mu.Lock()
