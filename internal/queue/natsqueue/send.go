@@ -56,7 +56,20 @@ func (q *Queue) sendPart(ctx context.Context, msgs []queue.Message) error {
 		}
 		// The server refuses a batch with an ID that it knows already, and more than 50 batches at a time.
 	}
+	if len(msgs) == 1 {
+		return q.sendOne(ctx, msgs[0])
+	}
 	return q.sendEach(ctx, msgs)
+}
+
+// sendOne sends a message over the subscription to answers that all requests of the connection share.
+func (q *Queue) sendOne(ctx context.Context, m queue.Message) error {
+	msg := q.encode(m)
+	answer, err := q.request(ctx, msg, msg.Data)
+	if err != nil {
+		return err
+	}
+	return stored(answer)
 }
 
 // sendEach sends the messages in order without waiting in between, and waits for all answers.
