@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ocelli/ocelli/internal/classify"
+	"github.com/ocelli/ocelli/internal/classify/onnx"
+	"github.com/ocelli/ocelli/internal/decode"
+	"github.com/ocelli/ocelli/internal/ortlib"
+	"github.com/ocelli/ocelli/models"
+)
+
+// model is a network to measure with.
+type model struct {
+	key, says string // key is its part of the keys of RESULTS.json
+	path      string // "" is the default model
+}
+
+// open loads the model as a worker does.
+func (m model) open() (*onnx.Model, error) {
+	lib, err := ortlib.Find("")
+	if err != nil {
+		return nil, err
+	}
+	o := onnx.Options{Path: m.path, Library: lib, TopK: classify.DefaultTop, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	card := strings.TrimSuffix(m.path, ".onnx") + ".json"
+	if m.path != "" {
+		if o.Card, err = classify.ReadCard(card); err != nil {
+			return nil, err
+		}
+		return onnx.Open(o)
+	}
+	o.Path = "ocelli-200.onnx"
+	if o.Data, err = models.Files.ReadFile(o.Path); err != nil {
+		return nil, err
+	}
+	text, err := models.Files.ReadFile("ocelli-200.json")
+	if err != nil {
+		return nil, err
+	}
+	if o.Card, err = classify.ParseCard(text); err != nil {
+		return nil, err
+	}
+	return onnx.Open(o)
+}
+
+// args are how the service is told to use the model.
+func (m model) args() []string {
+	if m.path == "" {
+		return nil
+	}
+	return []string{"--model", m.path}
+}
+
+// limit is what one process can do with the pictures: as many goroutines as there are cores, each of which takes one picture from its
+// bytes to its labels, with no queue, store or network between. It returns images per second.
+func limit(ctx context.Context, m *onnx.Model, pictures [][]byte, images int) (float64, error) {
+	decoder := decode.New(decode.Limits{})
+	var next atomic.Int64
+	var all sync.WaitGroup
+	errs := make(chan error, runtime.NumCPU())
+	began := time.Now()
+	for range runtime.NumCPU() {
+		all.Go(func() {
+			for i := next.Add(1); i <= int64(images); i = next.Add(1) {
+				picture, err := decoder.Decode(ctx, pictures[int(i)%len(pictures)], m.ShortSide())
+				if err == nil {
+					_, err = m.Classify(ctx, picture.Pixels)
+				}
+				if err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	took := time.Since(began)
+	select {
+	case err := <-errs:
+		return 0, err
+	default:
+	}
+	return float64(images) / took.Seconds(), nil
+}
+
+// models are those that the service is measured with.
+func (b *bench) models() ([]model, error) {
+	mobile, err := mobileNetV2().save(b.dir, "mobilenet")
+	if err != nil {
+		return nil, err
+	}
+	res, err := resNet18().save(b.dir, "resnet18")
+	if err != nil {
+		return nil, err
+	}
+	return []model{
+		{"default", "the default model", ""},
+		{"mobilenet", "MobileNetV2's layers, float32", mobile},
+		{"resnet18", "ResNet-18's layers, float32", res},
+	}, nil
+}
+
+// photos are pictures of 500 × 375: those of the folder that was given, or painted ones.
+func (b *bench) photos() ([][]byte, error) {
+	if b.photoDir == "" {
+		return painted(20, 500, 375), nil
+	}
+	names, err := filepath.Glob(filepath.Join(b.photoDir, "*.jpg"))
+	if err != nil || len(names) == 0 {
+		return nil, fmt.Errorf("there is no .jpg in %s", b.photoDir)
+	}
+	var all [][]byte
+	for _, name := range names[:min(len(names), 100)] {
+		body, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, body)
+	}
+	return all, nil
+}
+
+// serviceOverLimit compares the service in steady state with the limit, in turns, for each model.
+func (b *bench) serviceOverLimit(ctx context.Context) error {
+	pictures, err := b.photos()
+	if err != nil {
+		return err
+	}
+	all, err := b.models()
+	if err != nil {
+		return err
+	}
+	t := b.table("Service ÷ limit", "The same photos through HTTP, the durable queue, worker processes and back, in jobs of 100 over three connections, against "+
+		"one process that only decodes and infers on all cores.", "network", "limit, images/s", "service, images/s", "service ÷ limit")
+	for _, m := range all {
+		var limits, services, ratios []float64
+		for range b.rounds {
+			l, s, err := b.pair(ctx, m, pictures)
+			if err != nil {
+				return fmt.Errorf("%s: %w", m.says, err)
+			}
+			limits, services, ratios = append(limits, l), append(services, s), append(ratios, s/l)
+			b.say("%s: limit %.0f, service %.0f images/s: %.2f", m.says, l, s, s/l)
+		}
+		t.row(m.says, spread(limits, "%.0f"), spread(services, "%.0f"), spread(ratios, "%.2f"))
+		b.result("service_over_limit_"+m.key, median(ratios))
+	}
+	return nil
+}
+
+// pair measures the limit before and after the service, so that a machine that changes its pace harms both alike.
+func (b *bench) pair(ctx context.Context, m model, pictures [][]byte) (atLimit, atService float64, err error) {
+	one := func() (float64, error) {
+		classifier, err := m.open()
+		if err != nil {
+			return 0, err
+		}
+		defer classifier.Close()
+		if _, err := limit(ctx, classifier, pictures, 20); err != nil { // warm
+			return 0, err
+		}
+		rate, err := limit(ctx, classifier, pictures, 50)
+		if err != nil {
+			return 0, err
+		}
+		return limit(ctx, classifier, pictures, int(rate*b.seconds/2)+1)
+	}
+	before, err := one()
+	if err != nil {
+		return 0, 0, err
+	}
+	s, _, err := b.start(ctx, m.args()...)
+	if err != nil {
+		return 0, 0, err
+	}
+	job := jobOf(pictures, 100)
+	if err = steady(ctx, s, job, 3, 2*time.Second, nil); err == nil { // the fleet grows
+		var images atomic.Int64
+		began := time.Now()
+		err = steady(ctx, s, job, 3, time.Duration(b.seconds*float64(time.Second)), &images)
+		atService = float64(images.Load()) / time.Since(began).Seconds()
+	}
+	s.stop()
+	if err != nil {
+		return 0, 0, err
+	}
+	after, err := one()
+	return (before + after) / 2, atService, err
+}
+
+// steady keeps so many connections busy with a request for some time, and counts the images that were answered.
+func steady(ctx context.Context, s *service, r request, connections int, length time.Duration, images *atomic.Int64) error {
+	end := time.Now().Add(length)
+	var all sync.WaitGroup
+	errs := make(chan error, connections)
+	for range connections {
+		all.Go(func() {
+			for time.Now().Before(end) {
+				if err := s.do(ctx, r); err != nil {
+					errs <- err
+					return
+				}
+				if images != nil {
+					images.Add(int64(r.images))
+				}
+			}
+		})
+	}
+	all.Wait()
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
