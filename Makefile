@@ -60,8 +60,8 @@ chaos: build testtools ## break things under load and check that nothing is lost
 e2e: build testtools ## only the stories against the real binary
 	$(GOTEST) -count=1 ./e2e/
 
-bench: build ## the benchmarks
-	$(GOTEST) -run='^$$' -bench=. -benchmem $(PACKAGES)
+bench: build ## measure against the limit and the reference (see bench/main.go) and write bench/RESULTS.md
+	@OCELLI_ONNXRUNTIME=$${OCELLI_ONNXRUNTIME:-$(CURDIR)/.deps/onnxruntime/libonnxruntime.so.1} $(GO) run ./bench $(BENCH)
 
 dist: setup ## pack one file that runs on any Linux with glibc
 	@VERSION=$(VERSION) scripts/dist.sh
