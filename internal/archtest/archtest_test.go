@@ -25,7 +25,7 @@ var layers = [][]string{
 	{"internal/intake", "internal/ingest", "internal/work", "internal/scale", "internal/catalog", "internal/eval",
 		"internal/load", "internal/bulk"},
 	{"internal/api", "internal/web", "internal/rekognition", "internal/oip", "internal/sim"},
-	{"cmd/ocelli", "internal/ortlib/pack", "e2e/chaos"},
+	{"cmd/ocelli", "bench", "internal/ortlib/pack", "e2e/chaos"},
 }
 
 // drivers are the packages behind each seam. A driver imports its own seam, the root and what stands in besides, and
@@ -52,6 +52,7 @@ var besides = map[string][]string{
 	"internal/notify/sqsnotify": {"internal/awsconn"},
 	"internal/scale/sqslead":    {"internal/awsconn"},
 	"internal/fleet/ec2fleet":   {"internal/awsconn"},
+	"bench":                     {"internal/classify/onnx"}, // the limit is the driver without a service around it
 }
 
 // suites are the exported test suites beside the seams: any test may import them, and no production code.
