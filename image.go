@@ -49,6 +49,14 @@ func OutputKey(job JobID, image ImageID) string {
 // OutputPrefix is what the keys of all results of a job begin with.
 func OutputPrefix(job JobID) string { return "output/" + string(job) + "/" }
 
+// QuarantinePrefix is what the keys of all [QuarantineKey] begin with.
+const QuarantinePrefix = "quarantine/"
+
+// QuarantineKey is the blob key that marks an image which was given up: its bytes are kept as long as its job, for people to look at.
+func QuarantineKey(job JobID, image ImageID) string {
+	return QuarantinePrefix + string(job) + "/" + string(image) + ".json"
+}
+
 // ManifestKey is the blob key of the [Manifest] of a job, as JSON.
 func ManifestKey(job JobID) string { return "jobs/" + string(job) + ".json" }
 

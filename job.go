@@ -24,7 +24,7 @@ const (
 )
 
 // Manifest is what was accepted as one job. It is stored under [ManifestKey] when the last image of
-// the job has been kept, and never changes after that.
+// the job has been kept, and changes after that only when images that failed are put back.
 type Manifest struct {
 	ID      JobID     `json:"id"`
 	Owner   string    `json:"owner,omitempty"` // who sent it; "" where nobody was asked
@@ -34,6 +34,8 @@ type Manifest struct {
 	Deadline    time.Time `json:"deadline,omitzero"`     // zero where there is none; see [DeadlineExceeded]
 	Webhook     string    `json:"webhook,omitempty"`     // URL that is told when the job has ended
 	Fingerprint string    `json:"fingerprint,omitempty"` // of the request that brought its Idempotency-Key
+	Claim       string    `json:"claim,omitempty"`       // blob key under which that key is claimed for the job
+	Retries     int       `json:"retries,omitempty"`     // how many times images that failed were put back
 }
 
 // Image is one image as it was accepted.
@@ -55,6 +57,7 @@ type Job struct {
 	Deadline time.Time     `json:"deadline,omitzero"` // images without a result by then end with [DeadlineExceeded]
 	ETA      *time.Time    `json:"eta"`               // nil while nothing is known, and once the job is done
 	ETAP90   *time.Time    `json:"eta_p90"`           // the moment by which nine of ten such jobs are done
+	Expires  *time.Time    `json:"expires"`           // when all of the job is deleted, its images too; nil where it is kept for ever
 	Images   []ImageStatus `json:"images"`            // in order of upload
 	Links    JobLinks      `json:"links"`
 }
@@ -85,4 +88,16 @@ type JobLinks struct {
 	Events string `json:"events"`
 	CSV    string `json:"csv"`
 	Page   string `json:"page"`
+}
+
+// Given is an image that was given up because it took its worker down, or failed without a word about itself, again and again. Its bytes
+// are kept as long as its job.
+type Given struct {
+	Image   ImageID   `json:"image"`
+	Job     JobID     `json:"job"`
+	Name    string    `json:"name"`
+	Error   *Error    `json:"error"`
+	Worker  string    `json:"worker"` // that gave it up
+	Since   time.Time `json:"since"`
+	Content string    `json:"content"` // address of its bytes, relative to the server
 }

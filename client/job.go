@@ -52,3 +52,39 @@ func (c *Client) CSV(ctx context.Context, id ocelli.JobID, out io.Writer) error 
 }
 
 func jobPath(id ocelli.JobID) string { return "/v1/jobs/" + url.PathEscape(string(id)) }
+
+// Delete deletes all of a job: its images, its results and what else is kept of it.
+func (c *Client) Delete(ctx context.Context, id ocelli.JobID) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, c.base+jobPath(id)+"?purge=true", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.do(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// Retry puts the images of a job that failed back to be tried again. It returns the job as it is then.
+func (c *Client) Retry(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error) {
+	var job ocelli.Job
+	err := c.call(ctx, http.MethodPost, jobPath(id)+"/retry", nil, nil, &job)
+	return &job, err
+}
+
+// RetryImage puts one image that failed back. It returns its job as it is then.
+func (c *Client) RetryImage(ctx context.Context, id ocelli.ImageID) (*ocelli.Job, error) {
+	var job ocelli.Job
+	err := c.call(ctx, http.MethodPost, "/v1/images/"+url.PathEscape(string(id))+"/retry", nil, nil, &job)
+	return &job, err
+}
+
+// Quarantine returns the images that were given up, a thousand at most.
+func (c *Client) Quarantine(ctx context.Context) ([]ocelli.Given, error) {
+	var answer struct {
+		Images []ocelli.Given `json:"images"`
+	}
+	err := c.call(ctx, http.MethodGet, "/v1/quarantine", nil, nil, &answer)
+	return answer.Images, err
+}

@@ -85,6 +85,7 @@ func TestStories(t *testing.T) {
 			"cloud":     startCloud,
 			"outage":    outage,
 			"settled":   settled,
+			"mended":    mended,
 
 			"machines":      startMachines,
 			"machines-left": machinesLeft,

@@ -44,3 +44,6 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 }
+
+// mended makes up start the program as it is, after planted.
+func mended(ts *testscript.TestScript, _ bool, _ []string) { serviceOf(ts).binary = binary }

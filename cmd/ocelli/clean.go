@@ -85,7 +85,9 @@ func openToClean(ctx context.Context, data string, at urls, log *slog.Logger) (*
 }
 
 // storedUnder are the prefixes of everything that the service stores.
-var storedUnder = []string{"input/", "output/", "jobs/", "claims/", "trials/", scale.DecisionsPrefix, binaries}
+var storedUnder = []string{
+	"input/", "output/", "jobs/", "claims/", "trials/", "quarantine/", "retries/", "doomed/", "janitor/", "usage/", scale.DecisionsPrefix, binaries,
+}
 
 // fleetToClean opens the fleet of a URL, or returns nil where none is named.
 func fleetToClean(ctx context.Context, text string) (fleet.Launcher, error) {
@@ -116,18 +118,18 @@ func clean(ctx context.Context, b *backends, machines fleet.Launcher, yes bool, 
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "  %-10s %d files, %.1f MB\n", prefix, n, float64(bytes)/1e6)
+		fmt.Fprintf(out, "  %-11s %d files, %.1f MB\n", prefix, n, float64(bytes)/1e6)
 	}
-	fmt.Fprintf(out, "  queue      %d images that wait or are being classified\n", stats.Backlog())
+	fmt.Fprintf(out, "  queue       %d images that wait or are being classified\n", stats.Backlog())
 	var names []string
 	if machines != nil {
 		alive, err := machines.List(ctx)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "  fleet      %d instances\n", len(alive))
+		fmt.Fprintf(out, "  fleet       %d instances\n", len(alive))
 		for _, inst := range alive {
-			fmt.Fprintf(out, "             %s %s, launched %s\n", inst.ID, inst.Name, inst.Launched.Local().Format(time.DateTime))
+			fmt.Fprintf(out, "              %s %s, launched %s\n", inst.ID, inst.Name, inst.Launched.Local().Format(time.DateTime))
 			names = append(names, inst.Name)
 		}
 	}

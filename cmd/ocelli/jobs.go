@@ -26,7 +26,7 @@ func newJobsCommand() *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{
 		Use:   "jobs",
-		Short: "List the jobs of a service; show, await or cancel one; fetch its results",
+		Short: "List the jobs of a service; show, await, cancel, retry or delete one; fetch its results",
 		Long: "Jobs lists the jobs that a service accepted last. A job's id is all that it takes to see it, so a service without API keys\n" +
 			"tells the list only to callers on its own machine.",
 		Example: "  ocelli jobs\n  ocelli jobs show 01JD…\n  ocelli jobs results 01JD… --csv > labels.csv",
@@ -46,7 +46,7 @@ func newJobsCommand() *cobra.Command {
 	j.server.register(cmd.PersistentFlags())
 	cmd.PersistentFlags().BoolVar(&j.asJSON, "json", false, "print JSON, one object per line")
 	cmd.Flags().IntVar(&limit, "limit", limit, "how many jobs to list, the newest")
-	cmd.AddCommand(j.show(), j.cancel(), j.results())
+	cmd.AddCommand(j.show(), j.cancel(), j.results(), j.retry(), j.remove(), j.quarantine())
 	return cmd
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/retain"
 	"github.com/ocelli/ocelli/internal/telemetry"
 	"github.com/ocelli/ocelli/internal/web"
 )
@@ -40,6 +41,8 @@ type nodeSettings struct {
 	maxBacklog   int64
 	door         doorSettings
 	outward      outwardSettings
+	keep         age
+	keepImages   age
 }
 
 func (s *nodeSettings) register(f *pflag.FlagSet) {
@@ -48,6 +51,9 @@ func (s *nodeSettings) register(f *pflag.FlagSet) {
 	f.Var(&s.maxRequest, "max-request", "bytes of one request")
 	f.IntVar(&s.maxJobImages, "max-job-images", 10_000, "images of one job")
 	f.Int64Var(&s.maxBacklog, "max-backlog", 1_000_000, "images that may wait; then new jobs are refused for a while")
+	s.keep = age(30 * day)
+	f.Var(&s.keep, "keep", "delete jobs with their images and results so long after they were accepted, like 30d or 12h; 0 keeps them for ever")
+	f.Var(&s.keepImages, "keep-images", "delete the images of jobs that have ended earlier than their results; 0 keeps them as long")
 	s.door.register(f)
 	s.outward.register(f)
 }
@@ -73,6 +79,7 @@ type node struct {
 	roster   *fleet.Roster
 	tracker  *result.Tracker
 	intake   *intake.Intake
+	janitor  *retain.Janitor
 	metrics  *telemetry.Metrics
 	handler  http.Handler
 	door     *door
@@ -99,6 +106,11 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 	n.metrics = telemetry.New(func() ocelli.Status { return n.status(context.Background()) })
 	results := &result.Store{Blobs: b.blobs, Bus: b.bus}
 	n.tracker = result.NewTracker(results, "result."+name, log, n.metrics.Ended)
+	n.tracker.Keep = time.Duration(s.keep)
+	jobs := &retain.Jobs{
+		Blobs: b.blobs, Results: results, Queue: b.queue, Store: store, Topic: n.tracker.Topic(), Backlog: s.maxBacklog, Forget: n.tracker.Forget,
+	}
+	n.janitor = &retain.Janitor{Jobs: jobs, Keep: time.Duration(s.keep), KeepImages: time.Duration(s.keepImages), Log: log}
 	n.intake = &intake.Intake{
 		Blobs: b.blobs, Queue: b.queue, Results: results, Tracker: n.tracker,
 		Limits: intake.Limits{RequestBytes: int64(s.maxRequest), ImageBytes: int64(shared.maxImage), JobImages: s.maxJobImages, Backlog: s.maxBacklog},
@@ -109,7 +121,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 	}
 	mux := http.NewServeMux()
 	a := &api.API{
-		Intake: n.intake, Tracker: n.tracker, Results: results, Blobs: b.blobs,
+		Intake: n.intake, Tracker: n.tracker, Results: results, Jobs: jobs, Blobs: b.blobs,
 		Status: n.status, Ready: api.Readiness(n.checkQueue), Decisions: b.journal.Since, Log: log,
 	}
 	memory := intake.NewMemory(jsonMemory)
@@ -207,6 +219,7 @@ func (n *node) run(ctx context.Context, listener net.Listener) error {
 	if n.keeper != nil { // it counts the queue each second in any case
 		group.Go(func() error { return n.history.Run(ctx, n.status) })
 	}
+	group.Go(func() error { return n.janitor.Run(ctx) })
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			answers.Add(1)

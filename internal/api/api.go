@@ -14,6 +14,7 @@ import (
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/retain"
 	"github.com/ocelli/ocelli/internal/scale"
 )
 
@@ -27,6 +28,7 @@ type API struct {
 	Intake  *intake.Intake
 	Tracker *result.Tracker
 	Results *result.Store
+	Jobs    *retain.Jobs
 	Blobs   blob.Store
 	Status  func(context.Context) ocelli.Status
 	Ready   func(context.Context) error // nil when images can be taken
@@ -94,8 +96,15 @@ func (a *API) getJob(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, job)
 }
 
-// deleteJob cancels a job: what has no result yet will have none.
+// deleteJob cancels a job: what has no result yet will have none. With ?purge=true it deletes all of the job.
 func (a *API) deleteJob(w http.ResponseWriter, r *http.Request) {
+	if purge, err := wantsPurge(r); err != nil {
+		a.fail(w, r, err)
+		return
+	} else if purge {
+		a.purge(w, r, ocelli.JobID(r.PathValue("id")))
+		return
+	}
 	job, err := a.Intake.Cancel(r.Context(), ocelli.JobID(r.PathValue("id")))
 	if err != nil {
 		a.fail(w, r, err)

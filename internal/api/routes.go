@@ -30,7 +30,7 @@ var imageFails = []ocelli.Code{
 
 // Routes returns the addresses of the API: their handlers and their description.
 func (a *API) Routes() []openapi.Route {
-	return slices.Concat(a.imageRoutes(), a.jobRoutes(), a.serviceRoutes())
+	return slices.Concat(a.imageRoutes(), a.jobRoutes(), a.afterRoutes(), a.serviceRoutes())
 }
 
 func (a *API) imageRoutes() []openapi.Route {
@@ -96,11 +96,15 @@ func (a *API) jobRoutes() []openapi.Route {
 			Fails: []ocelli.Code{ocelli.NotFound, ocelli.BadRequest},
 		},
 		{
-			Method: "DELETE", Path: "/v1/jobs/{id}", Handle: a.deleteJob, Tag: tagJobs, Summary: "Cancel a job",
-			Detail:  "Images that have no result yet will have none but the error `cancelled`. Results that are there stay.",
-			Params:  job,
-			Answers: []openapi.Answer{{Status: http.StatusOK, Detail: "The job as it is now", Type: jsonType, Of: ocelli.Job{}}},
-			Fails:   missing,
+			Method: "DELETE", Path: "/v1/jobs/{id}", Handle: a.deleteJob, Tag: tagJobs, Summary: "Cancel a job, or delete all of it",
+			Detail: "Images that have no result yet will have none but the error `cancelled`. Results that are there stay. With purge=true all of the job is " +
+				"deleted for good: images, results and what else is kept of it.",
+			Params: append(job, purgeParam),
+			Answers: []openapi.Answer{
+				{Status: http.StatusOK, Detail: "The job as it is now", Type: jsonType, Of: ocelli.Job{}},
+				{Status: http.StatusNoContent, Detail: "With purge=true: the job is no more"},
+			},
+			Fails: []ocelli.Code{ocelli.NotFound, ocelli.BadRequest, ocelli.Conflict},
 		},
 		{
 			Method: "GET", Path: "/v1/jobs/{id}/events", Handle: a.getEvents, Tag: tagJobs, Summary: "The results of a job as they come",

@@ -33,7 +33,7 @@ func (in *Intake) SubmitOnce(ctx context.Context, key string, job ocelli.Manifes
 		_, err := in.Submit(ctx, job, uploads)
 		return job.ID, err
 	}
-	first, err := in.claim(ctx, key, job.ID)
+	first, claim, err := in.claim(ctx, key, job.ID)
 	if err != nil {
 		return "", err
 	}
@@ -41,38 +41,39 @@ func (in *Intake) SubmitOnce(ctx context.Context, key string, job ocelli.Manifes
 	if first != nil {
 		return first.ID, content.check(first, uploads)
 	}
-	if _, err := in.submit(ctx, job, content.of(uploads), func(m *ocelli.Manifest) { m.Fingerprint = content.sum() }); err != nil {
+	if _, err := in.submit(ctx, job, content.of(uploads), func(m *ocelli.Manifest) { m.Fingerprint, m.Claim = content.sum(), claim }); err != nil {
 		in.unclaim(ctx, key, job.ID)
 		return "", err
 	}
 	return job.ID, nil
 }
 
-// claim gives a job the idempotency key of its request, or returns the job that has it. A claim of a job that is not
+// claim gives a job the idempotency key of its request, under the blob key that it returns, or returns the job that has it. A claim of a job that is not
 // accepted in the end must be given up with unclaim, so that the request can be repeated.
-func (in *Intake) claim(ctx context.Context, key string, job ocelli.JobID) (holder *ocelli.Manifest, err error) {
+func (in *Intake) claim(ctx context.Context, key string, job ocelli.JobID) (holder *ocelli.Manifest, under string, err error) {
 	if len(key) > maxKeyBytes {
-		return nil, ocelli.Errorf(ocelli.BadRequest, "the Idempotency-Key has %d bytes: use %d at most", len(key), maxKeyBytes)
+		return nil, "", ocelli.Errorf(ocelli.BadRequest, "the Idempotency-Key has %d bytes: use %d at most", len(key), maxKeyBytes)
 	}
 	// A claim is never replaced. The key of one that was abandoned passes to the next turn, which again one wins.
 	for turn := 0; ; turn++ {
-		first, err := in.Blobs.Create(ctx, claimKey(ctx, key, turn), []byte(job))
+		under = claimKey(ctx, key, turn)
+		first, err := in.Blobs.Create(ctx, under, []byte(job))
 		if err != nil || first {
-			return nil, explain(err)
+			return nil, under, explain(err)
 		}
-		id, err := in.claimed(ctx, claimKey(ctx, key, turn))
+		id, err := in.claimed(ctx, under)
 		if errors.Is(err, blob.ErrNotFound) {
-			return nil, ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key was just refused: repeat it")
+			return nil, "", ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key was just refused: repeat it")
 		}
 		if err != nil {
-			return nil, explain(err)
+			return nil, "", explain(err)
 		}
 		holder, err = in.Results.LoadManifest(ctx, id)
 		if !errors.Is(err, blob.ErrNotFound) {
-			return holder, explain(err)
+			return holder, "", explain(err)
 		}
 		if began, err := ulid.ParseStrict(string(id)); err == nil && time.Since(ulid.Time(began.Time())) < abandonedAfter {
-			return nil, ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key is still being read: repeat it later")
+			return nil, "", ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key is still being read: repeat it later")
 		}
 	}
 }

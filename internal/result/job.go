@@ -25,6 +25,9 @@ type tracked struct {
 	touched  time.Time // the last change or question
 	repair   time.Time // when to read the store next
 	patience time.Duration
+	stamp    stamp     // of the manifest in the store, as far as it is known
+	absent   bool      // the store had no manifest at the last look
+	checked  time.Time // when that was
 
 	promised   time.Duration // how long the job was forecast to take when its upload ended; 0 where nothing was
 	promisedAt time.Time
@@ -37,6 +40,7 @@ func newTracked(m ocelli.Manifest) *tracked {
 		manifest: m,
 		changed:  make(chan struct{}),
 		touched:  now,
+		checked:  now,
 		patience: repairFirst,
 		repair:   now.Add(repairFirst),
 	}

@@ -5,6 +5,7 @@
 package result
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -95,6 +96,18 @@ func (s *Store) SaveManifest(ctx context.Context, m ocelli.Manifest) error {
 	}
 	if _, err := s.Blobs.Create(ctx, ocelli.ManifestKey(m.ID), body); err != nil {
 		return fmt.Errorf("saving the manifest of job %s: %w", m.ID, err)
+	}
+	return nil
+}
+
+// ReplaceManifest stores a manifest in place of the one that the job has.
+func (s *Store) ReplaceManifest(ctx context.Context, m ocelli.Manifest) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encoding the manifest of job %s: %w", m.ID, err)
+	}
+	if _, err := s.Blobs.Put(ctx, ocelli.ManifestKey(m.ID), bytes.NewReader(body)); err != nil {
+		return fmt.Errorf("replacing the manifest of job %s: %w", m.ID, err)
 	}
 	return nil
 }

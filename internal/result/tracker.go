@@ -38,6 +38,8 @@ type Tracker struct {
 	seen  func(ocelli.Result)
 	// Forecaster, where it is not nil, tells when jobs will be done. It is set before Run.
 	Forecaster Forecaster
+	// Keep is how long jobs are kept, from when they were accepted; 0 is for ever. It is set before Run.
+	Keep time.Duration
 
 	mu    sync.Mutex
 	jobs  map[ocelli.JobID]*tracked
@@ -78,6 +80,9 @@ func (t *Tracker) Run(ctx context.Context) error {
 		case <-tick.C:
 			for _, id := range t.due(time.Now()) {
 				t.repair(ctx, id)
+			}
+			for _, id := range t.stale(time.Now()) {
+				t.recheck(ctx, id)
 			}
 		}
 	}
@@ -222,6 +227,10 @@ func (t *Tracker) Job(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error)
 	}
 	job.touched = time.Now()
 	j := job.job()
+	if t.Keep > 0 {
+		at := j.Created.Add(t.Keep)
+		j.Expires = &at
+	}
 	if eta, p90, known := t.forecast(job); known {
 		at, at90 := time.Now().Add(eta).UTC(), time.Now().Add(p90).UTC()
 		j.ETA, j.ETAP90 = &at, &at90
@@ -366,6 +375,10 @@ func (t *Tracker) read(ctx context.Context, id ocelli.JobID, l *loading) {
 }
 
 func (t *Tracker) fromStore(ctx context.Context, id ocelli.JobID) (*tracked, error) {
+	seen, err := t.stampOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	m, err := t.store.LoadManifest(ctx, id)
 	if errors.Is(err, blob.ErrNotFound) {
 		return nil, notFound(id)
@@ -378,7 +391,9 @@ func (t *Tracker) fromStore(ctx context.Context, id ocelli.JobID) (*tracked, err
 	job := newTracked(*m)
 	job.add(images...)
 	job.settled = true
+	job.stamp = seen
 	job.touched = time.Now()
+	job.checked = job.touched
 	job.repair = time.Now().Add(repairFirst)
 	for r, err := range t.stored(ctx, id, job.missing) {
 		if err != nil {

@@ -68,6 +68,9 @@ func (w *Worker) handle(ctx context.Context, d *queue.Delivery) bool {
 	}
 
 	err = w.insist(ctx, "saving the result", log, func() error {
+		if err := w.quarantine(ctx, res); err != nil {
+			return err
+		}
 		_, err := w.Results.Save(ctx, res, task.ReplyTo)
 		return err
 	})
@@ -84,6 +87,15 @@ func (w *Worker) handle(ctx context.Context, d *queue.Delivery) bool {
 	}
 	logEnd(log, res, time.Since(leased))
 	return true
+}
+
+// quarantine marks an image that is given up, before its result says so: afterwards a crash could leave it unmarked for good.
+func (w *Worker) quarantine(ctx context.Context, r ocelli.Result) error {
+	if r.Error == nil || r.Error.Code != ocelli.GaveUp {
+		return nil
+	}
+	_, err := w.Blobs.Create(ctx, ocelli.QuarantineKey(r.Job, r.Image), nil)
+	return err
 }
 
 func logEnd(log *slog.Logger, res ocelli.Result, took time.Duration) {

@@ -53,6 +53,7 @@ export class Job {
     this.sending = true;
     this.section.querySelector(".parts")?.remove();
     this.links(false);
+    this.kept(null);
     scrollTo(0, 0);
     this.show(await this.lay(files));
     this.pace.begin(this.cards, Date.now(), "sending");
@@ -118,7 +119,19 @@ export class Job {
     this.pace.stage = "";
     this.pace.changed();
     this.links(true);
+    this.kept(job.expires);
     this.watch();
+  }
+
+  // kept says until when the job is kept, where that is not for ever.
+  kept(expires) {
+    const line = document.getElementById("kept");
+    line.hidden = !expires;
+    if (!expires) return;
+    const time = document.createElement("time");
+    time.dateTime = expires;
+    time.textContent = new Date(expires).toLocaleDateString([], { dateStyle: "long" });
+    line.replaceChildren("Kept until ", time, ", pictures and results; then both are deleted.");
   }
 
   // moved shows that a picture waits or is in hand. What has ended is told by events.

@@ -1,0 +1,131 @@
+// Package retain is what happens to a job after its images have ended: what failed is tried again, what gave up is kept apart for people
+// to look at, and all of it is deleted, by hand or when its time has come.
+//
+// Every change goes over several blobs, and a crash may come between any two of them. So what is to be done is written down first,
+// under retries/ and doomed/, and removed last; [Janitor] ends what was begun and not ended.
+package retain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/result"
+)
+
+const (
+	doomedPrefix  = "doomed/"  // doomed/<job>: is being deleted
+	retriesPrefix = "retries/" // retries/<job>/<image>.json: is being put back; holds the result that it had
+	group         = 1000       // keys of one call of the store
+)
+
+// Jobs are all jobs of a store. Its fields are set before first use; its methods may be called from any number of goroutines.
+type Jobs struct {
+	Blobs   blob.Store
+	Results *result.Store
+	Queue   queue.Queue
+	Store   string // the identity of Blobs
+	Topic   string // on which this process hears of results; "" where it does not
+	Backlog int64  // images that may wait; at this many none is put back
+	// Forget, where it is not nil, is called when a job has changed in the store.
+	Forget func(ocelli.JobID)
+}
+
+// Delete removes all of a job: its manifest first, so that nobody ever sees part of it, then images, results and what else is kept
+// of it. An image of it that waits is dropped by the worker that leases it. A job that is not there is no error.
+func (j *Jobs) Delete(ctx context.Context, id ocelli.JobID) error {
+	if !id.Valid() {
+		return fmt.Errorf("deleting job %.40q: it is not the id of a job", id)
+	}
+	if _, err := j.Blobs.Create(ctx, doomedPrefix+string(id), nil); err != nil {
+		return fmt.Errorf("deleting job %s: %w", id, err)
+	}
+	if err := j.finishDelete(ctx, id); err != nil {
+		return fmt.Errorf("deleting job %s: %w", id, err)
+	}
+	return nil
+}
+
+func (j *Jobs) finishDelete(ctx context.Context, id ocelli.JobID) error {
+	m, err := j.Results.LoadManifest(ctx, id)
+	if err != nil && !errors.Is(err, blob.ErrNotFound) {
+		return err
+	}
+	if m != nil && m.Claim != "" {
+		err = j.Blobs.Delete(ctx, m.Claim, ocelli.ManifestKey(id))
+	} else {
+		err = j.Blobs.Delete(ctx, ocelli.ManifestKey(id))
+	}
+	if err != nil {
+		return err
+	}
+	if j.Forget != nil {
+		j.Forget(id)
+	}
+	for _, prefix := range []string{"input/", "output/", "trials/", ocelli.QuarantinePrefix, retriesPrefix} {
+		if err := deleteAll(ctx, j.Blobs, prefix+string(id)+"/"); err != nil {
+			return err
+		}
+	}
+	return j.Blobs.Delete(ctx, doomedPrefix+string(id))
+}
+
+// deleteAll deletes what is under the prefix in groups, so that memory stays small.
+func deleteAll(ctx context.Context, blobs blob.Store, prefix string) error {
+	var keys []string
+	for info, err := range blobs.List(ctx, prefix) {
+		if err != nil {
+			return err
+		}
+		if keys = append(keys, info.Key); len(keys) == group {
+			if err := blobs.Delete(ctx, keys...); err != nil {
+				return err
+			}
+			keys = keys[:0]
+		}
+	}
+	return blobs.Delete(ctx, keys...)
+}
+
+// Quarantine returns up to most images that were given up and that whoever asks under ctx may see, in the order of their jobs.
+func (j *Jobs) Quarantine(ctx context.Context, most int) ([]ocelli.Given, error) {
+	all := []ocelli.Given{}
+	var job ocelli.JobID
+	visible := false
+	for info, err := range j.Blobs.List(ctx, ocelli.QuarantinePrefix) {
+		if err != nil {
+			return nil, fmt.Errorf("reading the quarantine: %w", err)
+		}
+		image, ok := imageOf(info.Key)
+		if !ok {
+			continue
+		}
+		if of, _, _ := image.Split(); of != job {
+			job = of
+			if visible, err = j.visible(ctx, job); err != nil {
+				return nil, err
+			}
+		}
+		if !visible {
+			continue
+		}
+		r, err := j.Results.Load(ctx, job, image)
+		if errors.Is(err, blob.ErrNotFound) {
+			continue // it is being put back, or was not given up in the end
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.Error == nil || r.Error.Code != ocelli.GaveUp {
+			continue // it was cancelled, or done by another worker, at the last moment
+		}
+		if all = append(all, ocelli.Given{Image: image, Job: job, Name: r.Name, Error: r.Error, Worker: r.Worker, Since: info.Modified,
+			Content: "/v1/images/" + string(image) + "/content"}); len(all) == most {
+			break
+		}
+	}
+	return all, nil
+}

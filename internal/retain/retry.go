@@ -1,0 +1,255 @@
+package retain
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
+	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/queue"
+)
+
+const (
+	atOnce         = 8
+	maxResultBytes = 64 << 10
+)
+
+// Retry puts those images of a job that failed, or of them only the ones named, back to be tried as if they had just been sent, and
+// returns how many. Their old results are removed, so the job runs again; a deadline that it had is lifted. Images whose bytes were never
+// kept, or are gone, stay failed. Where there is none to put back the error is an [ocelli.Error].
+//
+// Called again, also after a crash half-way, it puts no image back twice that has failed once.
+func (j *Jobs) Retry(ctx context.Context, id ocelli.JobID, only ...ocelli.ImageID) (int, error) {
+	m, err := j.Results.LoadManifest(ctx, id)
+	if errors.Is(err, blob.ErrNotFound) {
+		return 0, ocelli.Errorf(ocelli.Conflict, "the job is still being uploaded: retry it when it has ended")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("retrying job %s: %w", id, err)
+	}
+	stats, err := j.Queue.Stats(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("retrying job %s: %w", id, err)
+	}
+	if n := stats.Backlog(); n >= j.Backlog {
+		return 0, ocelli.Errorf(ocelli.Overloaded, "%d images already wait, which is the limit: try again later", n)
+	}
+	lost, err := j.intend(ctx, m, only)
+	if err != nil {
+		return 0, fmt.Errorf("retrying job %s: %w", id, err)
+	}
+	n, err := j.finishRetry(ctx, id)
+	if err != nil {
+		return n, fmt.Errorf("retrying job %s: %w", id, err)
+	}
+	if n == 0 && lost > 0 {
+		return 0, ocelli.Errorf(ocelli.Conflict, "nothing was put back: the bytes of %d images that failed were not kept, so send them again", lost)
+	}
+	if n == 0 {
+		return 0, ocelli.Errorf(ocelli.Conflict, "nothing was put back: no image of this has failed")
+	}
+	return n, nil
+}
+
+// intend writes down which images are to be put back, with the results that they have. It returns how many failed and have no
+// bytes any more.
+func (j *Jobs) intend(ctx context.Context, m *ocelli.Manifest, only []ocelli.ImageID) (lost int, err error) {
+	missing := make([]bool, len(m.Images))
+	writing, ctx := errgroup.WithContext(ctx)
+	writing.SetLimit(atOnce)
+	for i, image := range m.Images {
+		if len(only) > 0 && !slices.Contains(only, image.ID) {
+			continue
+		}
+		writing.Go(func() error {
+			old, err := j.failed(ctx, m.ID, image.ID)
+			if err != nil || old == nil {
+				return err
+			}
+			body, err := j.Blobs.Open(ctx, ocelli.InputKey(m.ID, image.ID))
+			if errors.Is(err, blob.ErrNotFound) {
+				missing[i] = true
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			body.Close()
+			_, err = j.Blobs.Create(ctx, retryKey(m.ID, image.ID), old)
+			return err
+		})
+	}
+	err = writing.Wait()
+	for _, gone := range missing {
+		if gone {
+			lost++
+		}
+	}
+	return lost, err
+}
+
+// failed returns the result of an image, as it is stored, where it says that the image failed, and nil otherwise.
+func (j *Jobs) failed(ctx context.Context, job ocelli.JobID, image ocelli.ImageID) ([]byte, error) {
+	text, err := j.read(ctx, ocelli.OutputKey(job, image))
+	if err != nil || text == nil {
+		return nil, err
+	}
+	var r ocelli.Result
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("the result of %s cannot be read: %w", image, err)
+	}
+	if r.Error == nil {
+		return nil, nil
+	}
+	return text, nil
+}
+
+// read returns a small blob, and nil where there is none.
+func (j *Jobs) read(ctx context.Context, key string) ([]byte, error) {
+	r, err := j.Blobs.Open(ctx, key)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(io.LimitReader(r, maxResultBytes))
+}
+
+// finishRetry puts the images of a job back that are written down to be. It may be repeated, and run in several processes at once:
+// a result that an image has got since is left alone.
+func (j *Jobs) finishRetry(ctx context.Context, id ocelli.JobID) (int, error) {
+	m, err := j.Results.LoadManifest(ctx, id)
+	if errors.Is(err, blob.ErrNotFound) {
+		return 0, deleteAll(ctx, j.Blobs, retriesPrefix+string(id)+"/") // the job was deleted meanwhile
+	}
+	if err != nil {
+		return 0, err
+	}
+	images, err := j.intended(ctx, id)
+	if err != nil || len(images) == 0 {
+		return 0, err
+	}
+	waiting, err := j.clear(ctx, id, images)
+	if err != nil {
+		return 0, err
+	}
+	m.Retries++
+	m.Deadline = time.Time{}
+	if err := j.Results.ReplaceManifest(ctx, *m); err != nil {
+		return 0, err
+	}
+	if j.Forget != nil {
+		j.Forget(id)
+	}
+	if err := j.send(ctx, m, waiting); err != nil {
+		return 0, err
+	}
+	done := make([]string, len(images))
+	for i, image := range images {
+		done[i] = retryKey(id, image)
+	}
+	return len(images), j.Blobs.Delete(ctx, done...)
+}
+
+// intended returns the images of a job that are written down to be put back.
+func (j *Jobs) intended(ctx context.Context, id ocelli.JobID) ([]ocelli.ImageID, error) {
+	var images []ocelli.ImageID
+	for info, err := range j.Blobs.List(ctx, retriesPrefix+string(id)+"/") {
+		if err != nil {
+			return nil, err
+		}
+		if image, ok := imageOf(info.Key); ok {
+			images = append(images, image)
+		}
+	}
+	return images, nil
+}
+
+// clear removes the old results of images, with their trials and marks, and returns the images that have no result now.
+func (j *Jobs) clear(ctx context.Context, id ocelli.JobID, images []ocelli.ImageID) ([]ocelli.ImageID, error) {
+	fresh := make([]bool, len(images))
+	clearing, ctx := errgroup.WithContext(ctx)
+	clearing.SetLimit(atOnce)
+	for i, image := range images {
+		clearing.Go(func() error {
+			old, err := j.read(ctx, retryKey(id, image))
+			if err != nil || old == nil {
+				return err // another process has put it back
+			}
+			now, err := j.read(ctx, ocelli.OutputKey(id, image))
+			if err != nil {
+				return err
+			}
+			if now != nil && !bytes.Equal(old, now) {
+				return nil // it has been tried since
+			}
+			if err := deleteAll(ctx, j.Blobs, "trials/"+string(id)+"/"+string(image)+"."); err != nil {
+				return err
+			}
+			fresh[i] = true
+			return j.Blobs.Delete(ctx, ocelli.OutputKey(id, image), ocelli.QuarantineKey(id, image))
+		})
+	}
+	if err := clearing.Wait(); err != nil {
+		return nil, err
+	}
+	var waiting []ocelli.ImageID
+	for i, image := range images {
+		if fresh[i] {
+			waiting = append(waiting, image)
+		}
+	}
+	return waiting, nil
+}
+
+// send queues images of a job. The ids of their messages tell this time from those before.
+func (j *Jobs) send(ctx context.Context, m *ocelli.Manifest, images []ocelli.ImageID) error {
+	msgs := make([]queue.Message, len(images))
+	for i, image := range images {
+		_, place, _ := image.Split()
+		task := ocelli.Task{Image: image, Name: m.Images[place-1].Name, Accepted: time.Now().UTC(), ReplyTo: j.Topic, Store: j.Store}
+		msgs[i] = queue.Message{ID: fmt.Sprintf("%s.%d", image, m.Retries), Group: string(m.ID), Body: task.Encode()}
+	}
+	for part := range slices.Chunk(msgs, 100) {
+		if err := j.Queue.Send(ctx, part...); err != nil {
+			return fmt.Errorf("queueing %d images again: %w", len(part), err)
+		}
+	}
+	return nil
+}
+
+// visible reports whether there is such a job for whoever asks under ctx.
+func (j *Jobs) visible(ctx context.Context, id ocelli.JobID) (bool, error) {
+	m, err := j.Results.LoadManifest(ctx, id)
+	if errors.Is(err, blob.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return access.MaySee(ctx, m.Owner), nil
+}
+
+func retryKey(job ocelli.JobID, image ocelli.ImageID) string {
+	return retriesPrefix + string(job) + "/" + string(image) + ".json"
+}
+
+// imageOf returns the image that a key below a job's is about.
+func imageOf(key string) (ocelli.ImageID, bool) {
+	image := ocelli.ImageID(strings.TrimSuffix(path.Base(key), ".json"))
+	_, _, ok := image.Split()
+	return image, ok
+}
