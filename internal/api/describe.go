@@ -26,24 +26,28 @@ var (
 	sinceParam = openapi.QueryParam("since", "how far to go back; 1h where it is left out", &openapi.Schema{Type: "string", Pattern: duration, Examples: []any{"10s"}})
 	nameParam  = openapi.QueryParam("name", "the name of an image that is the body; those of a form have names of their own", &openapi.Schema{Type: "string", Examples: []any{"dog.jpg"}})
 	keyParam   = openapi.HeaderParam("Idempotency-Key", "text of your own: a repeat of the request with the same text is the same job",
-		&openapi.Schema{Type: "string", Pattern: `^[A-Za-z0-9_-]{1,255}$`})
+		&openapi.Schema{Type: "string", MaxLength: 255})
 	deadlineParam = openapi.QueryParam("deadline", "images without a result after this time end with the error deadline_exceeded",
 		&openapi.Schema{Type: "string", Pattern: `^([1-9][0-9]?[sm])?$`, Examples: []any{"30s"}})
 	locationHeader = map[string]openapi.Header{"Location": {Description: "the address of the job", Schema: &openapi.Schema{Type: "string"}}}
 )
 
 func limitParam(most, otherwise int) openapi.Parameter {
-	least, greatest := 1.0, float64(most)
-	return openapi.QueryParam("limit", fmt.Sprintf("how many at most; %d where it is left out", otherwise), &openapi.Schema{Type: "integer", Minimum: &least, Maximum: &greatest})
+	return openapi.QueryParam("limit", fmt.Sprintf("how many at most; %d where it is left out", otherwise), openapi.Bounds("integer", 1, float64(most)))
 }
 
 // file is the schema of bytes.
 func file() *openapi.Schema { return &openapi.Schema{Type: "string", Format: "binary"} }
 
 var (
-	formOfOne  = &openapi.Schema{Type: "object", Properties: map[string]*openapi.Schema{"image": file()}, Required: []string{"image"}}
-	formOfMany = &openapi.Schema{Type: "object", Properties: map[string]*openapi.Schema{"image": {Type: "array", Items: file(), MinItems: 1}}, Required: []string{"image"}}
+	formOfOne  = form(file())
+	formOfMany = form(&openapi.Schema{Type: "array", Items: file(), MinItems: 1})
 )
+
+// form is the schema of a form. Its files may stand under any names; image is one.
+func form(image *openapi.Schema) *openapi.Schema {
+	return &openapi.Schema{Type: "object", Properties: map[string]*openapi.Schema{"image": image}, Required: []string{"image"}}
+}
 
 // urlList is a list of images by their addresses, each a string or an object.
 var urlList = &openapi.Schema{

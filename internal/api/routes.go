@@ -110,8 +110,8 @@ func (a *API) jobRoutes() []openapi.Route {
 			Method: "GET", Path: "/v1/jobs/{id}/events", Handle: a.getEvents, Tag: tagJobs, Summary: "The results of a job as they come",
 			Detail: "Server-sent events: `result` with a result, and `done` with the job without its images. A client that comes back with " +
 				"Last-Event-ID gets what came since.",
-			Params:  append(job, openapi.HeaderParam("Last-Event-ID", "the id of the last event that was seen", &openapi.Schema{Type: "string", Pattern: `^[A-Z0-9]{8}-[0-9]{1,6}$`})),
-			Answers: []openapi.Answer{{Status: http.StatusOK, Detail: "The stream", Type: "text/event-stream", Schema: &openapi.Schema{Type: "string"}}},
+			Params:  append(job, openapi.HeaderParam("Last-Event-ID", "the id of the last event that was seen", &openapi.Schema{Type: "string"})),
+			Answers: []openapi.Answer{{Status: http.StatusOK, Detail: "The stream", Type: "text/event-stream", Of: event{}}},
 			Fails:   missing,
 		},
 		{
@@ -121,6 +121,13 @@ func (a *API) jobRoutes() []openapi.Route {
 			Fails:   missing,
 		},
 	}
+}
+
+// event is a server-sent event.
+type event struct {
+	ID    string `json:"id,omitempty"` // of a result, for Last-Event-ID
+	Event string `json:"event"`        // "result" or "done"
+	Data  string `json:"data"`         // the result, or the job without its images, as JSON
 }
 
 // jobList is the answer of getJobs.

@@ -31,6 +31,9 @@ func (in *Intake) Uploads(r *http.Request) iter.Seq2[Upload, error] {
 	if mediaType == "application/json" {
 		return in.listed(r)
 	}
+	if mediaType == "" && r.ContentLength == 0 {
+		return fail(ocelli.Errorf(ocelli.NoImages, "the request has no body: send an image, or a form with images"))
+	}
 	body := bufio.NewReader(r.Body)
 	// curl --data-binary calls everything a form of this type, also an image.
 	if head, _ := body.Peek(sniffBytes); mediaType == "application/x-www-form-urlencoded" && decode.Sniff(head) == "" && archive.Sniff(head) == "" {

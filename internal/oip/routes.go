@@ -66,3 +66,33 @@ func (s *Service) route(method, path, summary string, h func(http.ResponseWriter
 	r.Answers = append(r.Answers, openapi.Answer{Status: http.StatusServiceUnavailable, Detail: "Not ready", Type: jsonType, Schema: &openapi.Schema{Type: "object"}})
 	return r
 }
+
+// Describe adds what a request must be beyond its Go types.
+func (request) Describe(s *openapi.Schema) {
+	s.Properties["inputs"].MinItems, s.Properties["inputs"].MaxItems = 1, 1
+}
+
+// Describe adds what an input must be.
+func (input) Describe(s *openapi.Schema) {
+	text := &openapi.Schema{Type: "string", ContentEncoding: "base64"}
+	s.Properties["name"].Enum = []any{inputName}
+	s.Properties["datatype"].Enum = []any{datatypeBytes}
+	s.Properties["shape"].Items = openapi.Bounds("integer", 1, 1<<31-1)
+	data := s.Properties["data"]
+	data.Type, data.Items = "array", &openapi.Schema{AnyOf: []*openapi.Schema{text, {Type: "array", Items: text}}}
+}
+
+// Describe adds what an output may be.
+func (wanted) Describe(s *openapi.Schema) {
+	for _, o := range outputs {
+		s.Properties["name"].Enum = append(s.Properties["name"].Enum, o.name)
+	}
+}
+
+// Describe adds the bounds of numbers.
+func (parameters) Describe(s *openapi.Schema) {
+	for name, least := range map[string]float64{"top_k": 1, "classification": 0} {
+		bounds := openapi.Bounds("integer", least, mostLabels)
+		s.Properties[name].Minimum, s.Properties[name].Maximum = bounds.Minimum, bounds.Maximum
+	}
+}

@@ -22,6 +22,7 @@ type Schema struct {
 	MinLength            int                `json:"minLength,omitempty"`
 	MaxLength            int                `json:"maxLength,omitempty"`
 	MinItems             int                `json:"minItems,omitempty"`
+	MaxItems             int                `json:"maxItems,omitempty"`
 	Items                *Schema            `json:"items,omitempty"`
 	Properties           map[string]*Schema `json:"properties,omitempty"`
 	Required             []string           `json:"required,omitempty"`
@@ -30,6 +31,14 @@ type Schema struct {
 	ContentEncoding      string             `json:"contentEncoding,omitempty"`
 	ContentMediaType     string             `json:"contentMediaType,omitempty"`
 	Examples             []any              `json:"examples,omitempty"`
+}
+
+// Describer is a struct that is more than its Go type says: Describe adds that to its schema.
+type Describer interface{ Describe(s *Schema) }
+
+// Bounds is the schema of a number of a kind, "integer" for one, from least to greatest.
+func Bounds(kind string, least, greatest float64) *Schema {
+	return &Schema{Type: kind, Minimum: &least, Maximum: &greatest}
 }
 
 // schemas turns Go types into schemas as encoding/json writes them. Named structs and named strings with constants become components.
@@ -111,7 +120,12 @@ func (s *schemas) object(t reflect.Type) *Schema {
 		s.fill(o, t)
 		return o
 	}
-	return s.component(t, func(c *Schema) { s.fill(c, t) })
+	return s.component(t, func(c *Schema) {
+		s.fill(c, t)
+		if d, ok := reflect.Zero(t).Interface().(Describer); ok {
+			d.Describe(c)
+		}
+	})
 }
 
 // component returns a reference to the component of a named type, which make fills in the first time.
