@@ -255,7 +255,8 @@ func TestErrorsAreProblems(t *testing.T) {
 		code                      ocelli.Code
 	}{
 		{"POST", "/v1/classify", "", []byte("I am text"), 415, ocelli.UnsupportedType},
-		{"POST", "/v1/classify", "", nil, 422, ocelli.EmptyFile},
+		{"POST", "/v1/classify", "", nil, 400, ocelli.NoImages},
+		{"POST", "/v1/classify", "image/png", nil, 422, ocelli.EmptyFile},
 		{"POST", "/v1/classify", "", red[:50], 422, ocelli.CorruptImage},
 		{"POST", "/v1/classify", "", append(bytes.Clone(red), make([]byte, 2<<20)...), 413, ocelli.TooLarge},
 		{"POST", "/v1/classify", "", append(bytes.Clone(red), make([]byte, 9<<20)...), 413, ocelli.TooLarge},

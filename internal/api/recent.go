@@ -22,13 +22,10 @@ func (a *API) getJobs(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, ocelli.Errorf(ocelli.Forbidden, "jobs are listed only to callers on the service's own machine that reach it directly"))
 		return
 	}
-	limit := recentJobs
-	if text := r.URL.Query().Get("limit"); text != "" {
-		var err error
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > mostRecentJobs {
-			a.fail(w, r, ocelli.Errorf(ocelli.BadRequest, "limit=%.40q is not possible: give 1 to %d", text, mostRecentJobs))
-			return
-		}
+	limit, err := limitOf(r, recentJobs, mostRecentJobs)
+	if err != nil {
+		a.fail(w, r, err)
+		return
 	}
 	jobs, err := a.Results.Recent(r.Context(), limit)
 	if err != nil {
@@ -36,6 +33,19 @@ func (a *API) getJobs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, jobList{jobs})
+}
+
+// limitOf returns how many things of a list the request asks for.
+func limitOf(r *http.Request, otherwise, most int) (int, error) {
+	if !r.URL.Query().Has("limit") {
+		return otherwise, nil
+	}
+	text := r.URL.Query().Get("limit")
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > most {
+		return 0, ocelli.Errorf(ocelli.BadRequest, "limit=%.40q is not possible: give 1 to %d", text, most)
+	}
+	return limit, nil
 }
 
 // AtThisMachine reports whether a request comes from a program on the machine of the service, as far as that can be told: from a loopback
