@@ -19,7 +19,7 @@ import (
 // condition tells stories what this machine can.
 func condition(name string) (bool, error) {
 	switch name {
-	case "servers": // that speak the protocols of AWS
+	case "servers", "tools": // of scripts/testtools.sh: servers that speak the protocols of AWS, clients of ours
 		return os.Getenv("OCELLI_TEST_TOOLS") != "", nil
 	case "confines":
 	default:

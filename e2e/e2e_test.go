@@ -48,6 +48,7 @@ func TestStories(t *testing.T) {
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("OCELLI_ONNXRUNTIME", library)
 			env.Setenv("OCELLI_MODEL", os.Getenv("OCELLI_MODEL")) // the stories hold for any model
+			env.Setenv("TOOLS", os.Getenv("OCELLI_TEST_TOOLS"))
 			env.Values[serviceKey] = &service{binary: binary, fleet: fleet{roles: map[string]*role{}}}
 			return nil
 		},
