@@ -53,7 +53,7 @@ func (c Code) HTTPStatus() int {
 		return http.StatusRequestEntityTooLarge
 	case UnsupportedType:
 		return http.StatusUnsupportedMediaType
-	case EmptyFile, CorruptImage, CorruptArchive, Encrypted, KeyReused:
+	case EmptyFile, CorruptImage, CorruptArchive, Encrypted, FetchFailed, KeyReused:
 		return http.StatusUnprocessableEntity
 	case BadRequest, NoImages:
 		return http.StatusBadRequest
@@ -71,8 +71,6 @@ func (c Code) HTTPStatus() int {
 		return http.StatusNotFound
 	case Cancelled, Conflict:
 		return http.StatusConflict
-	case FetchFailed:
-		return http.StatusBadGateway
 	case DeadlineExceeded:
 		return http.StatusGatewayTimeout
 	case Overloaded, RateLimited, QuotaUsed:

@@ -44,7 +44,7 @@ func TestEveryCodeHasAStatusOfItsOwnKind(t *testing.T) {
 	for code, want := range map[Code]int{
 		EmptyFile: 422, TooLarge: 413, UnsupportedType: 415, TooManyPixels: 413, CorruptImage: 422, GaveUp: 500, Cancelled: 409,
 		BadRequest: 400, NoImages: 400, TooManyImages: 413, WrongMethod: 405, NotFound: 404, Forbidden: 403, Conflict: 409, KeyReused: 422, CorruptArchive: 422, Encrypted: 422,
-		FetchFailed: 502, FetchRefused: 403, DeadlineExceeded: 504, Overloaded: 429, StorageFull: 507, Unavailable: 503,
+		FetchFailed: 422, FetchRefused: 403, DeadlineExceeded: 504, Overloaded: 429, StorageFull: 507, Unavailable: 503,
 		Unauthorized: 401, WrongHost: 421, RateLimited: 429, QuotaUsed: 429,
 	} {
 		if got := code.HTTPStatus(); got != want || http.StatusText(got) == "" {

@@ -51,10 +51,12 @@ func form(image *openapi.Schema) *openapi.Schema {
 
 // urlList is a list of images by their addresses, each a string or an object.
 var urlList = &openapi.Schema{
-	Type: "object", Required: []string{"urls"},
+	Type: "object", Required: []string{"urls"}, AdditionalProperties: false,
 	Properties: map[string]*openapi.Schema{"urls": {Type: "array", MinItems: 1, Items: &openapi.Schema{AnyOf: []*openapi.Schema{
 		{Type: "string", Format: "uri", Examples: []any{"https://example.com/dog.jpg"}},
-		{Type: "object", Required: []string{"url"}, Properties: map[string]*openapi.Schema{"url": {Type: "string", Format: "uri"}, "name": {Type: "string"}}},
+		{Type: "object", AdditionalProperties: false, Properties: map[string]*openapi.Schema{
+			"url": {Type: "string", Format: "uri"}, "name": {Type: "string"},
+		}},
 	}}}},
 }
 

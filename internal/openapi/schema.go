@@ -26,7 +26,7 @@ type Schema struct {
 	Items                *Schema            `json:"items,omitempty"`
 	Properties           map[string]*Schema `json:"properties,omitempty"`
 	Required             []string           `json:"required,omitempty"`
-	AdditionalProperties *Schema            `json:"additionalProperties,omitempty"`
+	AdditionalProperties any                `json:"additionalProperties,omitempty"` // a *Schema, or false
 	AnyOf                []*Schema          `json:"anyOf,omitempty"`
 	ContentEncoding      string             `json:"contentEncoding,omitempty"`
 	ContentMediaType     string             `json:"contentMediaType,omitempty"`
