@@ -164,6 +164,9 @@ func (t *Tree) Put(ctx context.Context, name string, r io.Reader) (int64, error)
 	if t.journal == nil {
 		return t.putLarge(ctx, name, r)
 	}
+	if inMemory, ok := r.(*bytes.Reader); ok && inMemory.Len() <= smallLimit {
+		return t.putSmall(ctx, name, bytesOf(inMemory))
+	}
 	buffer := smallBuffers.Get().(*[smallLimit + 1]byte)
 	defer smallBuffers.Put(buffer)
 	n, err := io.ReadFull(&source{ctx, r}, buffer[:])

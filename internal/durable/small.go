@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,25 @@ const smallLimit = 256 << 10
 
 // smallBuffers hold what may be a small file until its end is seen.
 var smallBuffers = sync.Pool{New: func() any { return new([smallLimit + 1]byte) }}
+
+// bytesOf returns what is left in r, without a copy.
+func bytesOf(r *bytes.Reader) []byte {
+	var all taker
+	_, _ = r.WriteTo(&all) // a taker takes everything
+	return all
+}
+
+// taker keeps what is written to it, and copies nothing where that comes in one piece, as it does from a [bytes.Reader].
+type taker []byte
+
+func (t *taker) Write(p []byte) (int, error) {
+	if *t == nil {
+		*t = p[:len(p):len(p)]
+	} else {
+		*t = append(*t, p...)
+	}
+	return len(p), nil
+}
 
 func (t *Tree) putSmall(ctx context.Context, name string, body []byte) (int64, error) {
 	err := t.journaled([]record{{written, name, body}}, []string{name}, func(*log) error {
