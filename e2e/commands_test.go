@@ -46,6 +46,7 @@ type service struct {
 	log    *os.File
 	jobs   []ocelli.JobID // submitted, and not yet checked by finished
 	images []int          // of each job
+	kills  int            // of workers
 	fleet  fleet
 	cloud  *cloud
 
@@ -272,6 +273,7 @@ func harass(ts *testscript.TestScript, _ bool, args []string) {
 			if w.State == ocelli.WorkerBusy && !killed[w.PID] && syscall.Kill(w.PID, syscall.SIGKILL) == nil {
 				ts.Logf("killed %s (%d, %s)", w.Name, w.PID, w.State)
 				killed[w.PID] = true
+				serviceOf(ts).kills++
 				break
 			}
 		}

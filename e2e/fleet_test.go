@@ -205,6 +205,28 @@ func overtakes(ts *testscript.TestScript, _ bool, args []string) {
 
 var workersChanged = regexp.MustCompile(`msg="workers changed" want=(\d+).*? reason=("(?:[^"\\]|\\.)*")`)
 
+// ended is a worker's line of the log about an image that it has worked on to the end.
+var ended = regexp.MustCompile(`msg="image done".* image=(\S+)`)
+
+// doubles fails where more images were worked on to the end twice than workers were killed.
+func doubles(ts *testscript.TestScript, _ bool, _ []string) {
+	s := serviceOf(ts)
+	text, err := os.ReadFile(s.log.Name())
+	ts.Check(err)
+	times := map[string]int{}
+	for _, found := range ended.FindAllStringSubmatch(string(text), -1) {
+		times[found[1]]++
+	}
+	twice := 0
+	for _, n := range times {
+		twice += n - 1
+	}
+	if len(times) == 0 || twice > s.kills {
+		ts.Fatalf("%d workers were killed and %d of %d images were done once more", s.kills, twice, len(times))
+	}
+	ts.Logf("%d workers were killed, %d of %d images were done once more", s.kills, twice, len(times))
+}
+
 // explained fails unless `ocelli why` tells a reason for each change of the workers that is in the service's log.
 func explained(ts *testscript.TestScript, _ bool, _ []string) {
 	log, err := os.ReadFile(ts.MkAbs("up.log"))

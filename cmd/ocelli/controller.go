@@ -19,6 +19,7 @@ type controller struct {
 	roster     *fleet.Roster
 	crew       *fleet.Crew
 	loop       *scale.Loop
+	teller     *scale.Teller // nil where the only web node is in this process
 	log        *slog.Logger
 	leads      atomic.Bool
 }
@@ -54,7 +55,12 @@ func (c *controller) run(ctx context.Context) error {
 func (c *controller) keep(ctx context.Context) error {
 	c.leads.Store(true)
 	defer c.leads.Store(false)
-	err := c.loop.Run(ctx)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.loop.Run(groupCtx) })
+	if c.teller != nil {
+		group.Go(func() error { return c.teller.Run(groupCtx) })
+	}
+	err := group.Wait()
 	if c.hands.stay {
 		if left := len(c.crew.Snapshot().Workers); left > 0 {
 			c.log.Info("workers stay: another controller finds them, they end themselves when they are idle for long, and `ocelli clean` ends them at once", "workers", left)

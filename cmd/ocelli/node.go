@@ -22,6 +22,7 @@ import (
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/scale"
 	"github.com/ocelli/ocelli/internal/retain"
 	"github.com/ocelli/ocelli/internal/telemetry"
 	"github.com/ocelli/ocelli/internal/web"
@@ -88,7 +89,8 @@ type node struct {
 	history  web.History
 	folder   string // of the data; "" where it is elsewhere
 
-	keeper *controller // nil where workers are kept elsewhere
+	keeper   *controller     // nil where workers are always kept elsewhere
+	follower *scale.Follower // nil where they never are
 }
 
 // newNode returns a web node. The keys of callers are in folder unless the settings say otherwise; at is where it will be reached.
@@ -143,19 +145,48 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 	return n, nil
 }
 
-// keep makes the node the one that keeps the workers.
+// keep makes the node the one that keeps the workers, whenever its controller leads.
 func (n *node) keep(c *controller) {
 	n.keeper = c
-	n.tracker.Forecaster = c.loop
+	n.tracker.Forecaster = n
 }
+
+// follow makes the node show what another process decides, whenever that keeps the workers.
+func (n *node) follow(f *scale.Follower) {
+	n.follower = f
+	n.tracker.Forecaster = n
+}
+
+// leads reports whether it is this process that keeps the workers. Else others launch them, and only those that report are known.
+func (n *node) leads() bool { return n.keeper != nil && n.keeper.leads.Load() }
 
 // sent is called when n images have been queued.
 func (n *node) sent(images int) {
 	n.metrics.Accepted(images)
-	if n.keeper != nil {
+	if n.leads() {
 		n.keeper.loop.Wake()
+	} else if n.follower != nil {
+		n.follower.Wake(context.Background())
 	}
 }
+
+// forecaster is who knows how long images take.
+func (n *node) forecaster() interface {
+	result.Forecaster
+	Calibration() (jobs int, within20 float64)
+} {
+	if n.leads() || n.follower == nil {
+		return n.keeper.loop
+	}
+	return n.follower
+}
+
+// Forecast and Came implement [result.Forecaster].
+func (n *node) Forecast(images int64) (eta, p90 time.Duration, known bool) {
+	return n.forecaster().Forecast(images)
+}
+
+func (n *node) Came(eta, took time.Duration) { n.forecaster().Came(eta, took) }
 
 func (n *node) checkQueue(ctx context.Context) error {
 	_, err := n.backends.queue.Stats(ctx)
@@ -172,7 +203,7 @@ func (n *node) status(ctx context.Context) ocelli.Status {
 		s.Problem = "the queue does not answer: " + err.Error()
 	}
 	s.Ready, s.Leased, s.OldestAge = stats.Ready, stats.Leased, stats.Oldest.Seconds()
-	leads := n.keeper != nil && n.keeper.leads.Load() // else others launch the workers, and only those that report are known
+	leads := n.leads()
 	reports := map[string]fleet.Report{}
 	for _, h := range n.roster.Reports() {
 		reports[h.Name] = h.Report
@@ -183,15 +214,26 @@ func (n *node) status(ctx context.Context) ocelli.Status {
 			s.Workers = append(s.Workers, shownWorker(fleet.Worker{Name: h.Name, PID: h.PID, State: h.State}, h.Report))
 		}
 	}
-	if !leads {
+	var decision scale.Decision
+	var problem string
+	switch {
+	case leads:
+		for _, w := range n.keeper.crew.Snapshot().Workers {
+			s.Workers = append(s.Workers, shownWorker(w, reports[w.Name]))
+		}
+		decision, problem = n.keeper.loop.Last()
+		decision.Policy = n.keeper.loop.Policy()
+	case n.follower != nil:
+		outlook, fresh := n.follower.Last()
+		if !fresh {
+			return s
+		}
+		decision, problem = outlook.Decision, outlook.Problem
+	default:
 		return s
 	}
-	for _, w := range n.keeper.crew.Snapshot().Workers {
-		s.Workers = append(s.Workers, shownWorker(w, reports[w.Name]))
-	}
-	decision, problem := n.keeper.loop.Last()
-	s.Wanted, s.Max, s.Reason = decision.Want, n.keeper.loop.Policy().Max, decision.Reason
-	s.ETA.Jobs, s.ETA.Within20 = n.keeper.loop.Calibration()
+	s.Wanted, s.Max, s.Reason = decision.Want, decision.Policy.Max, decision.Reason
+	s.ETA.Jobs, s.ETA.Within20 = n.forecaster().Calibration()
 	if s.Problem == "" {
 		s.Problem = problem
 	}

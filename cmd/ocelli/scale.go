@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ocelli/ocelli/internal/scale"
 )
 
 func newScaleCommand() *cobra.Command {
@@ -68,7 +70,9 @@ func openController(ctx context.Context, holder string, shared sharedSettings, s
 	if err != nil {
 		return nil, err
 	}
-	return newController(leadership, h, b, log), nil
+	c := newController(leadership, h, b, log)
+	c.teller = scale.NewTeller(b.bus, c.loop)
+	return c, nil
 }
 
 // holderName tells this process apart among those that may lead.

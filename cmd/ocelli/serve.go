@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ocelli/ocelli/internal/fleet"
+	"github.com/ocelli/ocelli/internal/scale"
 )
 
 func newServeCommand() *cobra.Command {
@@ -84,7 +85,10 @@ func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, 
 	if c != nil {
 		n.keep(c)
 	}
+	follower := scale.NewFollower(b.bus)
+	n.follow(follower)
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return follower.Run(ctx) })
 	group.Go(func() error { return listens(ctx) })
 	group.Go(func() error { return n.run(ctx, front) })
 	log.Info("serving", "address", listener.Addr())

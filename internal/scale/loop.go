@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"strings"
 	"sync"
 	"time"
@@ -85,23 +84,13 @@ func (l *Loop) Last() (Decision, string) {
 	return l.last, l.problem
 }
 
-// Forecast says after how long a number of images will be done, those before them included, and after how long in nine cases of ten.
-// known is false before the first decision, and where no worker would come.
+// Forecast is [Decision.Forecast] of the latest decision, by the policy that is in force now.
 func (l *Loop) Forecast(images int64) (eta, p90 time.Duration, known bool) {
 	l.mu.Lock()
-	s, next, policy := l.last.Seen, l.last.Next, l.policy
+	d := l.last
+	d.Policy = l.policy
 	l.mu.Unlock()
-	if s.Now.IsZero() {
-		return 0, 0, false
-	}
-	// The images may have come since the last decision, and the workers for them with the next.
-	s.Ready, s.Last = max(s.Ready, images), next
-	s.Last = Decide(policy, s).Next
-	e, p := Predict(policy, s, images)
-	if !(p < math.MaxInt64/float64(time.Second)) {
-		return 0, 0, false
-	}
-	return lasting(e), lasting(p), true
+	return d.Forecast(images)
 }
 
 func lasting(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
