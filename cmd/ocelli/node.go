@@ -99,6 +99,10 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 	if err != nil {
 		return nil, err
 	}
+	objects, err := openBuckets(ctx, s.outward.buckets)
+	if err != nil {
+		return nil, err
+	}
 	name := ulid.Make().String()
 	d, err := s.door.open(at, folder, b.blobs, name, log)
 	if err != nil {
@@ -134,7 +138,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 		Settings: n.settings, Checks: n.checks,
 	})
 	mux.Handle("/", pages)
-	n.mountRekognition(mux, pages, memory, d.guard)
+	n.mountRekognition(mux, pages, memory, objects, d.guard)
 	n.handler = api.Steady(d.before(mux, func(w http.ResponseWriter, r *http.Request, err error) {
 		if access.WantsPage(r) {
 			pages.Refuse(w, r, err)

@@ -23,10 +23,12 @@ func (p *policy) Set(text string) (err error) {
 
 // outwardSettings say whom a web node asks of its own accord.
 type outwardSettings struct {
-	fetch policy
+	fetch   policy
+	buckets []string
 }
 
 func (s *outwardSettings) register(f *pflag.FlagSet) {
 	_ = s.fetch.Set("public")
 	f.Var(&s.fetch, "fetch", "from where images are fetched that are sent as URLs: none, public, or `LIST` of hosts and networks")
+	f.StringArrayVar(&s.buckets, "open-bucket", nil, "`URL` of a bucket whose images clients of Rekognition may name: s3://BUCKET/PREFIX?region=REGION; may be repeated")
 }

@@ -30,8 +30,8 @@ func (n *node) mountPrograms(mux *http.ServeMux, a *api.API, memory *intake.Memo
 
 // mountRekognition adds what clients of Amazon's service speak. Requests to "/" that are none of it go to pages. guard is nil where
 // everybody may come in.
-func (n *node) mountRekognition(mux *http.ServeMux, pages http.Handler, memory *intake.Memory, guard *access.Guard) {
-	signed := rekognition.Config{Intake: n.intake, Memory: memory, Log: n.log}
+func (n *node) mountRekognition(mux *http.ServeMux, pages http.Handler, memory *intake.Memory, objects objectOpener, guard *access.Guard) {
+	signed := rekognition.Config{Intake: n.intake, Memory: memory, Objects: objects, Log: n.log}
 	if guard != nil {
 		signed.Secrets, signed.Admit = guard.SigningSecret, guard.Admit
 	}
