@@ -90,7 +90,7 @@ func newRootCommand() *cobra.Command {
 	root.PersistentFlags().String("config", "", "read settings from this TOML `FILE`")
 	root.AddCommand(
 		newUpCommand(), newServeCommand(), newScaleCommand(), newWorkerCommand(), newClassifyCommand(),
-		newJobsCommand(), newLoadCommand(), newKeysCommand(), newStatusCommand(), newWhyCommand(), newCleanCommand(), newModelsCommand(), newSimCommand(), newVersionCommand(),
+		newJobsCommand(), newLoadCommand(), newKeysCommand(), newStatusCommand(), newWhyCommand(), newCleanCommand(), newModelsCommand(), newSimCommand(), newVersionCommand(), newThumbnailsCommand(),
 	)
 	return root
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/ocelli/ocelli/internal/scale"
 	"github.com/ocelli/ocelli/internal/retain"
 	"github.com/ocelli/ocelli/internal/telemetry"
+	"github.com/ocelli/ocelli/internal/thumb"
 	"github.com/ocelli/ocelli/internal/web"
 )
 
@@ -87,6 +89,7 @@ type node struct {
 	model    *ocelli.Model // nil where workers are kept elsewhere
 	networks networks
 	history  web.History
+	thumbs   *thumb.Maker
 	folder   string // of the data; "" where it is elsewhere
 
 	keeper   *controller     // nil where workers are always kept elsewhere
@@ -125,10 +128,16 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 		Sent:   n.sent,
 		Log:    log,
 	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding the program to make small copies with: %w", err)
+	}
+	n.thumbs = thumb.NewMaker([]string{self, thumbnailsCommand}, os.Stderr, log)
 	mux := http.NewServeMux()
 	a := &api.API{
 		Intake: n.intake, Tracker: n.tracker, Results: results, Jobs: jobs, Blobs: b.blobs,
 		Status: n.status, Ready: api.Readiness(n.checkQueue), Decisions: b.journal.Since, Log: log,
+		Thumbnail: n.thumbs.Make,
 	}
 	memory := intake.NewMemory(jsonMemory)
 	n.mountPrograms(mux, a, memory, s)
@@ -262,6 +271,7 @@ func (n *node) run(ctx context.Context, listener net.Listener) error {
 	group.Go(func() error { return n.tracker.Run(listening) })
 	group.Go(func() error { return n.intake.Run(ctx) })
 	group.Go(func() error { return n.door.run(listening) })
+	group.Go(func() error { return n.thumbs.Run(listening) })
 	if n.keeper != nil { // it counts the queue each second in any case
 		group.Go(func() error { return n.history.Run(ctx, n.status) })
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -34,6 +35,8 @@ type API struct {
 	Ready   func(context.Context) error // nil when images can be taken
 	// Decisions returns the newest scaling decisions since a time; nil where this node keeps no workers.
 	Decisions func(since time.Time, most int) ([]scale.Decision, error)
+	// Thumbnail makes a small JPEG of the picture that open opens; nil where there are none. See [thumb.Maker].
+	Thumbnail func(ctx context.Context, open func() (io.ReadCloser, error)) ([]byte, error)
 	Log       *slog.Logger
 }
 

@@ -56,6 +56,15 @@ func newHandler(t *testing.T) http.Handler {
 		Tracker: tracker, Results: results, Blobs: blobs, Log: log,
 		Status: func(context.Context) ocelli.Status { return ocelli.Status{Workers: []ocelli.Worker{}, Version: "test"} },
 		Ready:  api.Readiness(func(ctx context.Context) error { _, err := q.Stats(ctx); return err }),
+		Thumbnail: func(_ context.Context, open func() (io.ReadCloser, error)) ([]byte, error) {
+			body, err := open()
+			if err != nil {
+				return nil, err
+			}
+			defer body.Close()
+			whole, err := io.ReadAll(body)
+			return append([]byte("small "), whole...), err
+		},
 	}
 	worker := &work.Worker{
 		Config: work.Config{Name: "w1", Concurrency: 2, Lease: 10 * time.Second, LeaseWait: 100 * time.Millisecond,
@@ -158,6 +167,14 @@ func TestAJobFromUploadToExport(t *testing.T) {
 	var image ocelli.ImageStatus
 	if err := json.Unmarshal([]byte(text), &image); err != nil || resp.StatusCode != 200 || image.Name != "b.png" || image.Result.Labels[0].Name != "blue" {
 		t.Errorf("%s: %s", resp.Status, text)
+	}
+	resp, text = call(t, "GET", url+"/v1/images/"+string(job.Images[2].ID)+"/thumbnail", "", nil)
+	if text != "small "+string(blue) || resp.Header.Get("Content-Type") != "image/jpeg" || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "sandbox") {
+		t.Errorf("the small copy is %s: %q", resp.Status, text)
+	}
+	resp, text = call(t, "GET", url+"/v1/images/"+string(job.Images[1].ID)+"/thumbnail", "", nil)
+	if resp.StatusCode != 404 || !strings.Contains(text, "were not kept") {
+		t.Errorf("the small copy of what is no image is %s: %s", resp.Status, text)
 	}
 	resp, text = call(t, "GET", url+"/v1/images/"+string(job.Images[2].ID)+"/content", "", nil)
 	if text != string(blue) || resp.Header.Get("Content-Type") != "image/png" || resp.Header.Get("X-Content-Type-Options") != "nosniff" ||
@@ -271,6 +288,7 @@ func TestErrorsAreProblems(t *testing.T) {
 		{"GET", "/v1/jobs/..%2fx", "", nil, 404, ocelli.NotFound},
 		{"GET", "/v1/images/01JD0000000000000000000000-0001", "", nil, 404, ocelli.NotFound},
 		{"GET", "/v1/images/x/content", "", nil, 404, ocelli.NotFound},
+		{"GET", "/v1/images/x/thumbnail", "", nil, 404, ocelli.NotFound},
 		{"PUT", "/v1/jobs", "", nil, 405, ocelli.WrongMethod},
 		{"GET", "/v1/classify", "", nil, 405, ocelli.WrongMethod},
 		{"POST", "/v1/nothing", "", red, 404, ocelli.NotFound},

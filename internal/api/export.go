@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -18,8 +19,14 @@ import (
 // heartbeat is how often an idle event stream says that it lives, so that proxies keep it open.
 const heartbeat = 15 * time.Second
 
+// begun is the event of an image that a worker has in hand.
+type begun struct {
+	Image ocelli.ImageID `json:"image"`
+}
+
 // getEvents streams the results of a job as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html):
-// "result" with an [ocelli.Result]; then "done" with the [ocelli.Job] without its images. A client that comes back with
+// "started" with a [begun], for some images, when a worker has one in hand; "result" with an [ocelli.Result]; then
+// "done" with the [ocelli.Job] without its images. A client that comes back with
 // Last-Event-ID gets what came since, or, where the server does not know that event any more, everything again.
 func (a *API) getEvents(w http.ResponseWriter, r *http.Request) {
 	id := ocelli.JobID(r.PathValue("id"))
@@ -33,8 +40,14 @@ func (a *API) getEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	stop := events.keepAlive(heartbeat)
 	defer stop()
-	for mark, res := range a.Tracker.Watch(r.Context(), id, r.Header.Get("Last-Event-ID")) {
-		if events.event("result", mark, res) != nil {
+	for e := range a.Tracker.Follow(r.Context(), id, r.Header.Get("Last-Event-ID")) {
+		var err error
+		if e.Result != nil {
+			err = events.event("result", e.Mark, e.Result)
+		} else {
+			err = events.event("started", "", begun{Image: e.Image})
+		}
+		if err != nil {
 			return
 		}
 	}
@@ -80,11 +93,7 @@ func (a *API) getContent(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	job, _, _ := image.ID.Split()
-	body, err := a.Blobs.Open(r.Context(), ocelli.InputKey(job, image.ID))
-	if errors.Is(err, blob.ErrNotFound) {
-		err = ocelli.Errorf(ocelli.NotFound, "the bytes of %s were not kept", image.Name)
-	}
+	body, err := a.original(r.Context(), image)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -101,15 +110,51 @@ func (a *API) getContent(w http.ResponseWriter, r *http.Request) {
 	if mediaType == "" {
 		mediaType = "application/octet-stream"
 	}
-	h := w.Header()
+	harmless(w.Header(), mediaType)
+	if _, err := w.Write(head); err == nil {
+		_, _ = io.Copy(w, body) // the client has gone, or the store failed in mid-answer: nothing can be said any more
+	}
+}
+
+// original opens the bytes of an image.
+func (a *API) original(ctx context.Context, image *ocelli.ImageStatus) (io.ReadCloser, error) {
+	job, _, _ := image.ID.Split()
+	body, err := a.Blobs.Open(ctx, ocelli.InputKey(job, image.ID))
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, ocelli.Errorf(ocelli.NotFound, "the bytes of %s were not kept", image.Name)
+	}
+	return body, err
+}
+
+// harmless heads an answer that is a stranger's picture: a browser must take it for nothing else, and may keep it for a day.
+func harmless(h http.Header, mediaType string) {
 	h.Set("Content-Type", mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "private, max-age=86400, immutable")
-	if _, err := w.Write(head); err == nil {
-		_, _ = io.Copy(w, body) // the client has gone, or the store failed in mid-answer: nothing can be said any more
+}
+
+// getThumbnail answers a small copy of an image.
+func (a *API) getThumbnail(w http.ResponseWriter, r *http.Request) {
+	image, err := a.Tracker.Image(r.Context(), ocelli.ImageID(r.PathValue("id")))
+	if err == nil && a.Thumbnail == nil {
+		err = ocelli.Errorf(ocelli.NotFound, "small copies are not made here: ask for the content of %s", image.Name)
 	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	body, err := a.Thumbnail(r.Context(), func() (io.ReadCloser, error) { return a.original(r.Context(), image) })
+	if e := ocelli.AsError(err); e != nil && e.Code == ocelli.CorruptImage {
+		err = ocelli.Errorf(e.Code, "%s %s", image.Name, e.Message)
+	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	harmless(w.Header(), "image/jpeg")
+	_, _ = w.Write(body) // the only error is that the client has gone
 }
 
 // encode is one value on one line, as an event's data must be.

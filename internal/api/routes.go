@@ -56,6 +56,13 @@ func (a *API) imageRoutes() []openapi.Route {
 			Answers: contentAnswers(),
 			Fails:   []ocelli.Code{ocelli.NotFound},
 		},
+		{
+			Method: "GET", Path: "/v1/images/{id}/thumbnail", Handle: a.getThumbnail, Tag: tagImages, Summary: "A small copy of one image",
+			Detail:  "Upright, with a short side of 324 pixels or less. It is made when it is asked for, and not kept.",
+			Params:  []openapi.Parameter{imageParam},
+			Answers: []openapi.Answer{{Status: http.StatusOK, Detail: "The copy", Type: "image/jpeg", Schema: file()}},
+			Fails:   []ocelli.Code{ocelli.NotFound, ocelli.CorruptImage},
+		},
 	}
 }
 
@@ -108,7 +115,7 @@ func (a *API) jobRoutes() []openapi.Route {
 		},
 		{
 			Method: "GET", Path: "/v1/jobs/{id}/events", Handle: a.getEvents, Tag: tagJobs, Summary: "The results of a job as they come",
-			Detail: "Server-sent events: `result` with a result, and `done` with the job without its images. A client that comes back with " +
+			Detail: "Server-sent events: `started` with the id of an image that a worker has had in hand for a while, `result` with a result, and `done` with the job without its images. A client that comes back with " +
 				"Last-Event-ID gets what came since.",
 			Params:  append(job, openapi.HeaderParam("Last-Event-ID", "the id of the last event that was seen", &openapi.Schema{Type: "string"})),
 			Answers: []openapi.Answer{{Status: http.StatusOK, Detail: "The stream", Type: "text/event-stream", Of: event{}}},

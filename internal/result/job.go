@@ -17,6 +17,7 @@ type tracked struct {
 	settled  bool            // the manifest is whole
 	results  []*ocelli.Result
 	running  []bool
+	started  []int         // places of the images in the order in which workers took them in hand
 	arrived  []int         // places of the results in the order in which they came
 	changed  chan struct{} // closed, and replaced, at each change
 	failed   int
@@ -86,7 +87,10 @@ func (t *tracked) note(n Notice) bool {
 	case i < 0 || t.results[i] != nil:
 		return false
 	case n.Result == nil:
-		t.running[i] = true
+		if !t.running[i] {
+			t.running[i] = true
+			t.started = append(t.started, i)
+		}
 	default:
 		t.results[i] = n.Result
 		t.arrived = append(t.arrived, i)

@@ -206,3 +206,47 @@ func TestTheTimeToldForAJobKnowsOfTheOthers(t *testing.T) {
 		}
 	})
 }
+
+func TestWhoFollowsHearsOfImagesInHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		tracker := track(t, store, nil)
+		begin(t, tracker, one, 3)
+		var heard []string
+		followed := make(chan struct{})
+		go func() {
+			defer close(followed)
+			for e := range tracker.Follow(t.Context(), one, "") {
+				_, place, _ := e.Image.Split()
+				what := "begun"
+				if e.Result != nil {
+					what = e.Result.Labels[0].Name
+				}
+				heard = append(heard, fmt.Sprint(place, " ", what, " ", e.Mark != ""))
+			}
+		}()
+		synctest.Wait()
+		step := func(do func()) {
+			do()
+			synctest.Wait()
+		}
+		step(func() { store.Started(t.Context(), ocelli.NewImageID(one, 2), tracker.Topic()) })
+		step(func() { store.Started(t.Context(), ocelli.NewImageID(one, 2), tracker.Topic()) }) // by another worker
+		step(func() { _, _ = store.Save(t.Context(), resultOf(one, 1, "owl"), tracker.Topic()) })
+		step(func() { store.Started(t.Context(), ocelli.NewImageID(one, 1), tracker.Topic()) }) // too late
+		step(func() { _, _ = store.Save(t.Context(), resultOf(one, 2, "fox"), tracker.Topic()) })
+		step(func() { _, _ = store.Save(t.Context(), resultOf(one, 3, "elk"), tracker.Topic()) })
+		<-followed
+		want := []string{"2 begun false", "1 owl true", "2 fox true", "3 elk true"}
+		if fmt.Sprint(heard) != fmt.Sprint(want) {
+			t.Errorf("heard %q, want %q", heard, want)
+		}
+		var late []ocelli.ImageID
+		for e := range tracker.Follow(t.Context(), one, "") {
+			late = append(late, e.Image)
+		}
+		if len(late) != 3 {
+			t.Errorf("who comes late hears of %v, want the three results alone", late)
+		}
+	})
+}

@@ -252,6 +252,25 @@ func (t *Tracker) Wait(ctx context.Context, id ocelli.JobID) (*ocelli.Job, error
 // finished, when ctx ends, or where there is no such job.
 func (t *Tracker) Watch(ctx context.Context, id ocelli.JobID, after string) iter.Seq2[string, ocelli.Result] {
 	return func(yield func(string, ocelli.Result) bool) {
+		for e := range t.Follow(ctx, id, after) {
+			if e.Result != nil && !yield(e.Mark, *e.Result) {
+				return
+			}
+		}
+	}
+}
+
+// Event is something that happened in a job: an image has its result, or, where Result is nil, a worker has it in hand.
+type Event struct {
+	Image  ocelli.ImageID
+	Result *ocelli.Result // must not be changed
+	Mark   string         // of a result; see [Tracker.Watch]
+}
+
+// Follow yields what [Tracker.Watch] yields, and also the images that workers have in hand, as long as they have no result yet. That
+// is a hint: not every image is told of, and one that came back to the queue is not told of again.
+func (t *Tracker) Follow(ctx context.Context, id ocelli.JobID, after string) iter.Seq[Event] {
+	return func(yield func(Event) bool) {
 		if t.load(ctx, id) != nil {
 			return
 		}
@@ -269,13 +288,13 @@ func (t *Tracker) Watch(ctx context.Context, id ocelli.JobID, after string) iter
 			t.mu.Unlock()
 		}()
 		t.mu.Unlock()
-		for next := job.placeAfter(after); ; {
-			fresh, changed, finished := t.since(job, next)
-			for _, r := range fresh {
-				if !yield(job.mark(next), *r) {
+		at := cursor{next: job.placeAfter(after)}
+		for {
+			events, changed, finished := t.since(job, &at)
+			for _, e := range events {
+				if !yield(e) {
 					return
 				}
-				next++
 			}
 			if finished {
 				return
@@ -292,14 +311,25 @@ func (t *Tracker) Watch(ctx context.Context, id ocelli.JobID, after string) iter
 	}
 }
 
-// since returns the results from number next on, the channel that closes at the next change, and whether these were the last.
-func (t *Tracker) since(job *tracked, next int) (fresh []*ocelli.Result, changed <-chan struct{}, finished bool) {
+// cursor is how far somebody has followed a job: the numbers of the next image taken in hand, and of the next result.
+type cursor struct{ begun, next int }
+
+// since returns what has happened since the cursor, which it moves on, the channel that closes at the next change, and whether these
+// were the last events.
+func (t *Tracker) since(job *tracked, at *cursor) (events []Event, changed <-chan struct{}, finished bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, i := range job.arrived[min(next, len(job.arrived)):] {
-		fresh = append(fresh, job.results[i])
+	for _, i := range job.started[at.begun:] {
+		if job.results[i] == nil {
+			events = append(events, Event{Image: job.manifest.Images[i].ID})
+		}
 	}
-	return fresh, job.changed, job.finished()
+	at.begun = len(job.started)
+	for ; at.next < len(job.arrived); at.next++ {
+		r := job.results[job.arrived[at.next]]
+		events = append(events, Event{Image: r.Image, Result: r, Mark: job.mark(at.next)})
+	}
+	return events, job.changed, job.finished()
 }
 
 func (t *Tracker) gone(id ocelli.JobID, job *tracked) bool {

@@ -68,7 +68,7 @@ func (s *site) restart(t *testing.T, queued int) {
 	mux := http.NewServeMux()
 	(&api.API{
 		Intake: in, Tracker: tracker, Results: s.results, Blobs: s.blobs, Status: status,
-		Ready: func(context.Context) error { return nil }, Log: log,
+		Ready: func(context.Context) error { return nil }, Log: log, Thumbnail: thumbs.Make,
 	}).Register(mux)
 	mux.Handle("/", web.New(web.Config{
 		Intake: in, Tracker: tracker, Blobs: s.blobs, Status: status, Log: log, History: &web.History{},

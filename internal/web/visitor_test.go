@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/systeminfo"
 	"github.com/chromedp/chromedp"
+
+	"github.com/ocelli/ocelli/internal/thumb"
 )
 
 var (
@@ -35,7 +38,19 @@ var chromium struct {
 	end  []func()
 }
 
+// thumbs makes the small copies of all sites. Its children are this very program.
+var thumbs *thumb.Maker
+
 func TestMain(m *testing.M) {
+	if os.Args[len(os.Args)-1] == "thumbnails" {
+		_ = thumb.Serve(os.Stdin, os.Stdout)
+		os.Exit(0)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	thumbs = thumb.NewMaker([]string{self, "thumbnails"}, os.Stderr, slog.Default())
 	code := m.Run()
 	for i := range chromium.end {
 		chromium.end[len(chromium.end)-1-i]()
@@ -76,7 +91,7 @@ type visitor struct {
 // watchShifts notes what moves on a page without the visitor's doing.
 const watchShifts = `shifts = []; new PerformanceObserver((list) => {
 	for (const s of list.getEntries()) {
-		if (!s.hadRecentInput) shifts.push(s.value + " " + s.sources.map((x) => x.node?.className || x.node?.nodeName));
+		if (!s.hadRecentInput) shifts.push(s.value + " " + s.sources.map((x) => [x.node?.nodeName, x.node?.id || x.node?.className, x.node?.parentElement?.className, JSON.stringify(x.previousRect), JSON.stringify(x.currentRect)].join(" ")));
 	}
 }).observe({ type: "layout-shift", buffered: true })`
 
@@ -101,6 +116,9 @@ func visit(t *testing.T) *visitor {
 		for m, err := range console {
 			if err != nil {
 				return
+			}
+			if strings.Contains(m.Text, "ERR_CONNECTION_REFUSED") {
+				continue // the test is over, and its server gone before its page
 			}
 			if (m.Type == "error" || m.Exception != nil) && (v.allowed == "" || !strings.HasSuffix(m.URL, v.allowed)) {
 				t.Errorf("the page complained: %s %s", m.Text, m.URL)

@@ -10,9 +10,6 @@ const hopeless = new Set(["empty_file", "too_large", "unsupported_type", "too_ma
 // Cards that are laid at once.
 const slice = 60;
 
-// Images of a job that is asked for again and again while it runs.
-const peekable = 100;
-
 export class Job {
   constructor(section, { tell, accepted }) {
     this.section = section;
@@ -144,9 +141,12 @@ export class Job {
   // watch follows the events of the job until it is done. Those that are known already come again after a break and do no harm.
   watch() {
     this.act("cancel").hidden = false;
-    this.peek();
     this.events = new EventSource(`/v1/jobs/${this.id}/events`);
     const find = (image) => this.cards[Number(image.split("-")[1]) - 1];
+    this.events.addEventListener("started", ({ data }) => {
+      const card = find(JSON.parse(data).image);
+      if (card) this.moved(card, "running");
+    });
     this.events.addEventListener("result", ({ data }) => {
       const result = JSON.parse(data);
       const card = find(result.image);
@@ -163,17 +163,6 @@ export class Job {
       // The browser connects again by itself, unless the server has answered with an error.
       if (this.events.readyState === EventSource.CLOSED) this.tell("The server does not tell of this job any more: load the page again in a while.");
     });
-  }
-
-  // peek asks which pictures are being recognised just now, which events do not tell. Large jobs would make large answers.
-  async peek() {
-    const { id, cards } = this;
-    while (this.id === id && cards.length <= peekable && cards.some((card) => !card.ended)) {
-      await new Promise((done) => setTimeout(done, 700));
-      const answer = await fetch(`/v1/jobs/${id}`).catch(() => null);
-      const images = answer?.ok ? (await answer.json()).images : [];
-      images.forEach((image, i) => this.moved(cards[i], image.state));
-    }
   }
 
   finish(state = this.section.dataset.state) {
