@@ -20,7 +20,7 @@ SEED       ?= $(shell date +%s)
 PACKAGES   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help setup testtools build run test test-aws check race fuzz chaos e2e bench dist clean
+.PHONY: help setup testtools build run test test-aws check race fuzz chaos crowd soak e2e bench dist clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ fuzz: setup ## fuzz every target for FUZZTIME
 
 chaos: build testtools ## break things under load and check that nothing is lost (DURATION, SEED)
 	@$(TESTENV) $(GO) run ./e2e/chaos -duration=$(DURATION) -seed=$(SEED)
+
+crowd: build ## 10,000 idle connections, 1,000 slow uploads and 100 good clients at once
+	@$(TESTENV) $(GO) run ./e2e/siege crowd
+
+soak: build ## twice the capacity for DURATION; draws bin/soak.svg
+	@$(TESTENV) $(GO) run ./e2e/siege soak -duration=$(DURATION) -plot=bin/soak.svg
 
 e2e: build testtools ## only the stories against the real binary
 	$(GOTEST) -count=1 ./e2e/

@@ -21,12 +21,14 @@ func condition(name string) (bool, error) {
 	switch name {
 	case "servers", "tools": // of scripts/testtools.sh: servers that speak the protocols of AWS, clients of ours
 		return os.Getenv("OCELLI_TEST_TOOLS") != "", nil
+	case "corpus": // of hostile files, beside the repository
+		_, err := os.Stat(corpus)
+		return err == nil, nil
 	case "confines":
-	default:
-		return false, fmt.Errorf("the condition %q is not known", name)
+		abi, err := syscall.LandlockGetABIVersion()
+		return err == nil && abi >= 6, nil
 	}
-	abi, err := syscall.LandlockGetABIVersion()
-	return err == nil && abi >= 6, nil
+	return false, fmt.Errorf("the condition %q is not known", name)
 }
 
 // plantedBinary is the program with a hole in its decoder; see cmd/ocelli/decoder_planted.go.

@@ -81,6 +81,7 @@ func TestStories(t *testing.T) {
 			"planted":  planted,
 			"plant":    plant,
 			"confined": confined,
+			"swallow":  swallow,
 			"key":      newKey,
 			"await":    await,
 			"cloud":    startCloud,

@@ -25,7 +25,7 @@ var layers = [][]string{
 	{"internal/intake", "internal/retain", "internal/ingest", "internal/work", "internal/scale", "internal/catalog", "internal/eval",
 		"internal/load", "internal/bulk"},
 	{"internal/api", "internal/web", "internal/rekognition", "internal/oip", "internal/sim"},
-	{"cmd/ocelli", "bench", "internal/ortlib/pack", "e2e/chaos"},
+	{"cmd/ocelli", "bench", "internal/ortlib/pack", "e2e/chaos", "e2e/siege"},
 }
 
 // drivers are the packages behind each seam. A driver imports its own seam, the root and what stands in besides, and
