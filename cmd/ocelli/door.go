@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,7 @@ type doorSettings struct {
 	auth  string
 	keys  string
 	hosts []string
+	front []string // addresses of the reverse proxies before this node
 	tls   tlsSettings
 }
 
@@ -30,11 +32,15 @@ func (s *doorSettings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.auth, "auth", "auto", "ask for API keys: on, off, or auto, which is on where others than this machine can connect")
 	f.StringVar(&s.keys, "keys", "", "`FILE` of the API keys (keys.json in the data folder); naming it turns them on")
 	f.StringSliceVar(&s.hosts, "host", nil, "`NAME` by which browsers know the service, where it listens on loopback only; may be repeated")
+	f.StringSliceVar(&s.front, "trusted-proxy", nil, "`ADDRESS` or network of a reverse proxy that tells who the client is; may be repeated; through a Unix socket every proxy is trusted")
 	s.tls.register(f)
 }
 
 func (s *doorSettings) problems() []error {
 	errs := s.tls.problems()
+	if _, err := parseProxies(s.front); err != nil {
+		errs = append(errs, err)
+	}
 	switch s.auth {
 	case "auto", "on", "off":
 	default:
@@ -51,12 +57,17 @@ type door struct {
 	guard *access.Guard // nil where everybody may come in
 	names []string      // by which the node is known besides those of loopback
 	local bool          // only programs of this machine can connect
+	front []netip.Prefix
 }
 
 // open decides whether keys are needed at the listener's address, and reads them; folder is where they are unless --keys says
 // otherwise, or empty. It refuses to let a whole network in unless it is told to.
 func (s *doorSettings) open(at net.Addr, folder string, blobs blob.Store, node string, log *slog.Logger) (*door, error) {
-	d := &door{names: append(s.hosts, s.tls.domains...), local: !access.BeyondLoopback(at)}
+	d := &door{names: append(s.hosts, s.tls.domains...), local: !access.BeyondLoopback(at) && len(s.front) == 0}
+	var err error
+	if d.front, err = parseProxies(s.front); err != nil {
+		return nil, err
+	}
 	if s.auth == "off" || s.auth == "auto" && d.local && s.keys == "" {
 		return d, nil
 	}
@@ -90,7 +101,7 @@ func (d *door) before(next http.Handler, refuse func(http.ResponseWriter, *http.
 	if d.local || len(d.names) > 0 {
 		next = access.Hosts(d.names, refuse, next)
 	}
-	return next
+	return access.Proxied(d.front, next)
 }
 
 // run does what the door has to do until ctx ends.

@@ -50,7 +50,7 @@ type nodeSettings struct {
 
 func (s *nodeSettings) register(f *pflag.FlagSet) {
 	s.maxRequest = 16 << 30
-	f.StringVar(&s.listen, "listen", defaultListen, "`HOST:PORT` of the page and the API")
+	f.StringVar(&s.listen, "listen", defaultListen, "`HOST:PORT` of the page and the API, or unix:/PATH of a socket for a reverse proxy")
 	f.Var(&s.maxRequest, "max-request", "bytes of one request")
 	f.IntVar(&s.maxJobImages, "max-job-images", 10_000, "images of one job")
 	f.Int64Var(&s.maxBacklog, "max-backlog", 1_000_000, "images that may wait; then new jobs are refused for a while")

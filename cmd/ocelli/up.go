@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -129,6 +128,10 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 
 // greet says where the service is and what to try.
 func greet(out io.Writer, scheme string, addr net.Addr, needsKey bool, data string) {
+	if addr.Network() == "unix" {
+		fmt.Fprintf(out, "Ocelli is up at unix:%s, for a reverse proxy (deploy/nginx)\n\nImages, results and the queue are kept in %s.\n", addr, data)
+		return
+	}
 	host, port, _ := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "localhost"
@@ -147,21 +150,4 @@ func greet(out io.Writer, scheme string, addr net.Addr, needsKey bool, data stri
 
 Images, results and the queue are kept in %s. Ctrl-C stops the service; what waits goes on at the next start.%s
 `, base, key, base, key, base, os.Args[0], base, data, note)
-}
-
-// listen takes the address, or says why it cannot.
-func listen(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
-	if err == nil {
-		return l, nil
-	}
-	if isAddressInUse(err) {
-		_, port, _ := net.SplitHostPort(address)
-		next := "another"
-		if n, err := strconv.Atoi(port); err == nil {
-			next = strconv.Itoa(n + 1)
-		}
-		return nil, fmt.Errorf("%s is taken by another program: stop that, or choose another port, for one with --listen 127.0.0.1:%s", address, next)
-	}
-	return nil, fmt.Errorf("cannot listen on %q: %w: give --listen an address of this machine and a port, like 127.0.0.1:8080", address, err)
 }
