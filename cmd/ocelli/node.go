@@ -148,13 +148,14 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 	})
 	mux.Handle("/", pages)
 	n.mountRekognition(mux, pages, memory, objects, d.guard)
-	n.handler = api.Steady(d.before(mux, func(w http.ResponseWriter, r *http.Request, err error) {
+	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
 		if access.WantsPage(r) {
 			pages.Refuse(w, r, err)
 			return
 		}
 		a.Fail(w, r, err)
-	}))
+	}
+	n.handler = api.Steady(d.before(&api.Crowd{Most: mostUploads, Next: mux, Refuse: refuse}, refuse))
 	return n, nil
 }
 
@@ -283,6 +284,7 @@ func (n *node) run(ctx context.Context, listener net.Listener) error {
 			n.handler.ServeHTTP(w, r)
 		}),
 		BaseContext:       func(net.Listener) context.Context { return answering },
+		ConnState:         (&api.Connections{Most: mostConnections(), Count: roomForConnections()}).State,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

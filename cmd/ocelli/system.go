@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"math"
+	"os"
 	"runtime/debug"
 	"syscall"
 )
@@ -24,3 +25,31 @@ func limitMemory(bytes int64) {
 }
 
 func isAddressInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
+
+// mostUploads bounds the requests with bodies that a node has in hand at once.
+const mostUploads = 4096
+
+// mostConnections is how many connections a node takes: what it may open as files, less what it needs besides.
+func mostConnections() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 512
+	}
+	return int(min(max(limit.Cur*3/4, 64), 50_000))
+}
+
+// connectionMemory is what an open connection takes: its buffers and the stack of its goroutine.
+const connectionMemory = 32 << 10
+
+// roomForConnections raises the limit of a node's memory by what its connections take, in steps: the collector would otherwise work
+// against them without end, since they cannot be collected. What it returns is called by one goroutine at a time.
+func roomForConnections() func(open int) {
+	const step = 512
+	last := 0
+	return func(open int) {
+		if os.Getenv("GOMEMLIMIT") == "" && (open-last >= step || last-open >= step) {
+			last = open
+			debug.SetMemoryLimit(nodeMemory + int64(open+step)*connectionMemory)
+		}
+	}
+}

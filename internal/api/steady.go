@@ -21,6 +21,11 @@ func Steady(handler http.Handler) http.Handler {
 			handler.ServeHTTP(w, r)
 			return
 		}
+		// A request with both a length and chunks must be the last on its connection (RFC 9112, section 6.3), or a proxy that goes by the
+		// length would send on what is in truth another request. Which one had both is not told here.
+		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close")
+		}
 		control := http.NewResponseController(w)
 		body := &steadyBody{ReadCloser: r.Body, control: control}
 		r.Body = body

@@ -3,7 +3,6 @@
 package intake
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -64,6 +64,8 @@ type Intake struct {
 	Log     *slog.Logger
 	// Sent, where it is not nil, is told how many images have just been queued.
 	Sent func(n int)
+
+	held atomic.Int64 // bytes of small images in memory
 }
 
 const (
@@ -191,20 +193,22 @@ func (a *accepting) one(ctx context.Context, image ocelli.Image, body io.Reader)
 		return nil
 	}
 
-	small, err := io.ReadAll(io.LimitReader(src, smallBytes+1))
-	if err == nil && len(small) <= smallBytes {
-		image.Size = int64(len(small))
+	small, whole, err := a.fill(src)
+	if whole {
+		image.Size = int64(len(small.data))
 		a.Tracker.Add(image)
 		a.keeping.Go(func() error {
-			if _, err := a.keep(ctx, image.ID, bytes.NewReader(small)); err != nil {
+			defer small.release()
+			if _, err := a.keep(ctx, image.ID, small.reader()); err != nil {
 				return err
 			}
 			return a.handOn(ctx, image)
 		})
 		return nil
 	}
+	defer small.release()
 	if err == nil {
-		image.Size, err = a.keep(ctx, image.ID, io.MultiReader(bytes.NewReader(small), src))
+		image.Size, err = a.keep(ctx, image.ID, io.MultiReader(small.reader(), src))
 	}
 	if err != nil {
 		return a.rejectIf(ctx, image, err)
