@@ -23,8 +23,8 @@ import (
 	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/result"
-	"github.com/ocelli/ocelli/internal/scale"
 	"github.com/ocelli/ocelli/internal/retain"
+	"github.com/ocelli/ocelli/internal/scale"
 	"github.com/ocelli/ocelli/internal/telemetry"
 	"github.com/ocelli/ocelli/internal/thumb"
 	"github.com/ocelli/ocelli/internal/web"
@@ -140,9 +140,9 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 		Thumbnail: n.thumbs.Make,
 	}
 	memory := intake.NewMemory(jsonMemory)
-	n.mountPrograms(mux, a, memory, s)
+	programs := n.mountPrograms(mux, a, memory, s)
 	pages := web.New(web.Config{
-		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log, Guard: d.guard,
+		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log, Guard: d.guard, API: programs,
 		History: &n.history, Decisions: b.journal.Latest, Network: n.networks.find,
 		Settings: n.settings, Checks: n.checks,
 	})

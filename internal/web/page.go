@@ -35,8 +35,8 @@ type pages map[string]*template.Template
 
 func loadPages(a *assets) pages {
 	all := pages{}
-	for _, name := range []string{"workbench", "fleet", "model", "settings", "health", "error", "signin"} {
-		t := template.New("layout.html").Funcs(template.FuncMap{"asset": a.url, "percent": percent, "decimal": decimal, "count": count, "lasting": lasting, "sentence": asSentence})
+	for _, name := range []string{"workbench", "fleet", "model", "settings", "health", "docs", "error", "signin"} {
+		t := template.New("layout.html").Funcs(template.FuncMap{"asset": a.url, "percent": percent, "decimal": decimal, "count": count, "lasting": lasting, "sentence": asSentence, "odd": func(i int) bool { return i%2 == 1 }})
 		all[name] = template.Must(t.ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html"))
 	}
 	return all

@@ -66,7 +66,7 @@ func (s *site) restart(t *testing.T, queued int) {
 	background(t, func(ctx context.Context) { _ = tracker.Run(ctx) })
 	status := func(context.Context) ocelli.Status { return s.status() }
 	mux := http.NewServeMux()
-	(&api.API{
+	programs := (&api.API{
 		Intake: in, Tracker: tracker, Results: s.results, Blobs: s.blobs, Status: status,
 		Ready: func(context.Context) error { return nil }, Log: log, Thumbnail: thumbs.Make,
 	}).Register(mux)
@@ -76,6 +76,7 @@ func (s *site) restart(t *testing.T, queued int) {
 		Network:   func(ocelli.Model) *web.Network { return s.network },
 		Settings:  func() *web.Settings { return s.settings },
 		Checks:    s.checked,
+		API:       programs,
 	}))
 	s.handler.Store(mux)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/intake"
+	"github.com/ocelli/ocelli/internal/openapi"
 	"github.com/ocelli/ocelli/internal/result"
 	"github.com/ocelli/ocelli/internal/scale"
 )
@@ -29,6 +30,7 @@ type Config struct {
 	Decisions func(most int) ([]scale.Decision, error) // the latest, oldest first
 	Network   func(ocelli.Model) *Network              // more about a model, or nil
 	Guard     *access.Guard                            // nil where nobody has to sign in
+	API       *openapi.Document                        // what programs may ask for
 	Settings  func() *Settings                         // which may return nil, too
 	Checks    func(context.Context) []Check
 }
@@ -48,6 +50,7 @@ type web struct {
 //	GET  /jobs/{id}/sorted.zip   the same pictures in a folder for each label
 //	GET  /fleet, /model          who works, and with which network
 //	GET  /settings, /health      what can be changed while the service runs, and how it does
+//	GET  /docs                   the HTTP API, from the description that programs get
 //	POST /settings               a form with changes of them
 //	GET  /sign-in, POST /sign-in, POST /sign-out   where API keys are needed
 //	GET  /assets/…               style sheet, scripts and drawings
@@ -65,6 +68,7 @@ func New(c Config) Site {
 	mux.HandleFunc("GET /settings", s.settings)
 	mux.HandleFunc("POST /settings", s.change)
 	mux.HandleFunc("GET /health", s.health)
+	mux.HandleFunc("GET /docs", s.docs)
 	mux.Handle("GET /assets/{version}/{file}", a)
 	mux.HandleFunc("GET /favicon.ico", a.favicon)
 	mux.HandleFunc("GET /sign-in", s.signInPage)
