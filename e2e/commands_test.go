@@ -122,7 +122,7 @@ func up(ts *testscript.TestScript, _ bool, args []string) {
 // environment is what the processes of a service see of the script's.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
-	names := []string{"PATH", "HOME", "OCELLI_ONNXRUNTIME", "OCELLI_MODEL", "OCELLI_NATS_TOKEN"}
+	names := []string{"PATH", "HOME", "OCELLI_ONNXRUNTIME", "OCELLI_MODEL", "OCELLI_NATS_TOKEN", "OCELLI_WEBHOOK_SECRET"}
 	for _, name := range append(names, cloudVariables...) {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)

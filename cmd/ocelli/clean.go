@@ -20,6 +20,7 @@ import (
 	"github.com/ocelli/ocelli/internal/fleet/ec2fleet"
 	"github.com/ocelli/ocelli/internal/natsembed"
 	"github.com/ocelli/ocelli/internal/scale"
+	"github.com/ocelli/ocelli/internal/webhook"
 )
 
 func newCleanCommand() *cobra.Command {
@@ -86,7 +87,7 @@ func openToClean(ctx context.Context, data string, at urls, log *slog.Logger) (*
 
 // storedUnder are the prefixes of everything that the service stores.
 var storedUnder = []string{
-	"input/", "output/", "jobs/", "claims/", "trials/", "quarantine/", "retries/", "doomed/", "janitor/", "usage/", scale.DecisionsPrefix, binaries,
+	"input/", "output/", "jobs/", "claims/", "trials/", webhook.Prefix, "quarantine/", "retries/", "doomed/", "janitor/", "usage/", scale.DecisionsPrefix, binaries,
 }
 
 // fleetToClean opens the fleet of a URL, or returns nil where none is named.

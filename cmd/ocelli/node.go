@@ -28,6 +28,7 @@ import (
 	"github.com/ocelli/ocelli/internal/telemetry"
 	"github.com/ocelli/ocelli/internal/thumb"
 	"github.com/ocelli/ocelli/internal/web"
+	"github.com/ocelli/ocelli/internal/webhook"
 )
 
 // shutdownTime bounds how long the service takes to end once it is told to.
@@ -62,7 +63,7 @@ func (s *nodeSettings) register(f *pflag.FlagSet) {
 }
 
 func (s *nodeSettings) problems() []error {
-	errs := s.door.problems()
+	errs := append(s.door.problems(), s.outward.problems()...)
 	if s.maxJobImages < 1 || s.maxJobImages > 1_000_000 {
 		errs = append(errs, fmt.Errorf("--max-job-images=%d is not possible: give 1 to 1000000", s.maxJobImages))
 	}
@@ -83,6 +84,7 @@ type node struct {
 	tracker  *result.Tracker
 	intake   *intake.Intake
 	janitor  *retain.Janitor
+	webhooks *webhook.Sender
 	metrics  *telemetry.Metrics
 	handler  http.Handler
 	door     *door
@@ -120,10 +122,12 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 		Blobs: b.blobs, Results: results, Queue: b.queue, Store: store, Topic: n.tracker.Topic(), Backlog: s.maxBacklog, Forget: n.tracker.Forget,
 	}
 	n.janitor = &retain.Janitor{Jobs: jobs, Keep: time.Duration(s.keep), KeepImages: time.Duration(s.keepImages), Log: log}
+	n.webhooks = s.outward.sender(b, results, n.tracker, log)
 	n.intake = &intake.Intake{
 		Blobs: b.blobs, Queue: b.queue, Results: results, Tracker: n.tracker,
 		Limits: intake.Limits{RequestBytes: int64(s.maxRequest), ImageBytes: int64(shared.maxImage), JobImages: s.maxJobImages, Backlog: s.maxBacklog},
 		Store:  store,
+		Tell:   n.webhooks,
 		Getter: fetch.New(s.outward.fetch.Policy, nil),
 		Sent:   n.sent,
 		Log:    log,
@@ -271,6 +275,7 @@ func (n *node) run(ctx context.Context, listener net.Listener) error {
 	listening, deaf := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return n.tracker.Run(listening) })
 	group.Go(func() error { return n.intake.Run(ctx) })
+	group.Go(func() error { return n.webhooks.Run(ctx) })
 	group.Go(func() error { return n.door.run(listening) })
 	group.Go(func() error { return n.thumbs.Run(listening) })
 	if n.keeper != nil { // it counts the queue each second in any case

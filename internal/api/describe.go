@@ -29,6 +29,7 @@ var (
 		&openapi.Schema{Type: "string", MaxLength: 255})
 	deadlineParam = openapi.QueryParam("deadline", "images without a result after this time end with the error deadline_exceeded",
 		&openapi.Schema{Type: "string", Pattern: `^([1-9][0-9]?[sm])?$`, Examples: []any{"30s"}})
+	webhookParam   = openapi.QueryParam("webhook", "where to send a signed message when the job has ended", &openapi.Schema{Type: "string", Format: "uri"})
 	locationHeader = map[string]openapi.Header{"Location": {Description: "the address of the job", Schema: &openapi.Schema{Type: "string"}}}
 )
 

@@ -36,6 +36,7 @@ func orderOf(r *http.Request) (order, error) {
 		}
 		o.job.Deadline = o.job.Created.Add(within)
 	}
+	o.job.Webhook = r.URL.Query().Get("webhook")
 	return o, nil
 }
 

@@ -76,7 +76,7 @@ func (a *API) jobRoutes() []openapi.Route {
 				"are still being sent. A bad image is a result with an error of its own and never a failed request. With " +
 				"`Accept: application/x-ndjson` each result comes on the same answer as soon as it is there: lines of JSON, of which the first and the " +
 				"last are the job without its images, those between are results, and a problem ends a stream whose upload went wrong.",
-			Params: []openapi.Parameter{waitParam, deadlineParam, nameParam, keyParam},
+			Params: []openapi.Parameter{waitParam, deadlineParam, webhookParam, nameParam, keyParam},
 			Takes:  imageBodies(formOfMany),
 			Answers: []openapi.Answer{
 				{Status: http.StatusAccepted, Detail: "All images are kept and queued", Type: jsonType, Of: ocelli.Job{}, Headers: locationHeader},

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,11 +63,12 @@ func (g *Getter) Open(ctx context.Context, urls []string) (readers []io.Reader, 
 }
 
 // Name is what a file without a name is called: the last part of the path of its URL.
-func Name(url string) string {
-	if u, err := (Policy{public: true}).Check(url); err == nil && path.Base(u.Path) != "/" && path.Base(u.Path) != "." {
-		return path.Base(u.Path)
+func Name(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || strings.Trim(u.Path, "/.") == "" {
+		return "image"
 	}
-	return "image"
+	return path.Base(u.Path)
 }
 
 // list is some files that are fetched one after another.

@@ -4,10 +4,12 @@
 package fetch
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ocelli/ocelli"
@@ -87,8 +89,22 @@ func (p Policy) Check(text string) (*url.URL, error) {
 		return nil, ocelli.Errorf(ocelli.BadRequest, "has no address that can be asked: write it like https://example.com/photo.jpg")
 	case u.User != nil:
 		return nil, ocelli.Errorf(ocelli.BadRequest, "has a password in its address: give one that needs none, or that is signed")
+	case p.excludes(u):
+		return nil, refused(u.Hostname())
 	}
 	return u, nil
+}
+
+// excludes reports whether the host of a URL is one that cannot be permitted whatever its name stands for.
+func (p Policy) excludes(u *url.URL) bool {
+	port, err := strconv.ParseUint(cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]), 10, 16)
+	if err != nil {
+		return true
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		return !p.permits(u.Hostname(), netip.AddrPortFrom(addr, uint16(port)))
+	}
+	return len(p.nets) == 0 && !p.named(u.Hostname()) && !(p.public && slices.Contains(webPorts, uint16(port)))
 }
 
 // refused is the error of a host that may not be asked.

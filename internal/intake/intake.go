@@ -51,6 +51,12 @@ type Fault struct {
 
 func (f *Fault) Error() string { return f.Because.Message }
 
+// Announcer tells servers elsewhere of jobs that have ended; see [webhook.Sender].
+type Announcer interface {
+	Check(url string) error                              // nil where the URL can be told; an [ocelli.Error] otherwise
+	Expect(ctx context.Context, m ocelli.Manifest) error // promises, durably, to tell m.Webhook once the job has ended
+}
+
 // Intake accepts jobs. Its fields are set before first use; its methods may be called from any number of goroutines. [Intake.Run]
 // must be running for deadlines to hold where there are no workers.
 type Intake struct {
@@ -61,6 +67,7 @@ type Intake struct {
 	Limits  Limits
 	Store   string        // the identity of Blobs
 	Getter  *fetch.Getter // for images that are named by URL; nil where none are fetched
+	Tell    Announcer     // for jobs with a webhook; nil where none are told
 	Log     *slog.Logger
 	// Sent, where it is not nil, is told how many images have just been queued.
 	Sent func(n int)
@@ -97,7 +104,7 @@ func (in *Intake) Submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 
 // submit is Submit; it calls seal for what is only known when all uploads have been read.
 func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.Seq2[Upload, error], seal func(*ocelli.Manifest)) (ocelli.Manifest, error) {
-	if err := in.admit(ctx); err != nil {
+	if err := in.admit(ctx, job); err != nil {
 		return ocelli.Manifest{}, err
 	}
 	job.Owner = access.Owner(ctx)
@@ -109,7 +116,7 @@ func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 	}
 	if err == nil {
 		seal(&m)
-		err = in.Results.SaveManifest(ctx, m)
+		err = in.record(ctx, m)
 	}
 	if err != nil {
 		in.takeBack(context.WithoutCancel(ctx), job.ID)
@@ -119,8 +126,26 @@ func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 	return m, nil
 }
 
-// admit refuses a job while the backlog is at its limit.
-func (in *Intake) admit(ctx context.Context) error {
+// record makes a job whose images are kept one that is accepted.
+func (in *Intake) record(ctx context.Context, m ocelli.Manifest) error {
+	if m.Webhook != "" {
+		if err := in.Tell.Expect(ctx, m); err != nil {
+			return err
+		}
+	}
+	return in.Results.SaveManifest(ctx, m)
+}
+
+// admit refuses a job that asks for what is not offered, and every job while the backlog is at its limit.
+func (in *Intake) admit(ctx context.Context, job ocelli.Manifest) error {
+	if job.Webhook != "" {
+		if in.Tell == nil {
+			return ocelli.Errorf(ocelli.FetchRefused, "this service tells no webhooks")
+		}
+		if err := in.Tell.Check(job.Webhook); err != nil {
+			return err
+		}
+	}
 	stats, err := in.Queue.Stats(ctx)
 	if err != nil {
 		return explain(err)

@@ -165,7 +165,7 @@ func TestImagesNamedByURL(t *testing.T) {
 	want(t, "a list", accepted(t, in, contentType, list(`"@/dog.png?x=1", {"url":"@/dog.png","name":"rex.png"}, "@/large.png", "@/huge.png", "@/page", "@/gone.png",
 		"http://10.0.0.1/inside.png", "ftp://x/y.png", "@/photos.zip", {"url":""}, null, "@/dog.png"`)),
 		"dog.png: image/png", "rex.png: image/png", "large.png: image/png", "huge.png: too_large", "page: unsupported_type", "gone.png: fetch_failed",
-		"inside.png: fetch_refused", "image: bad_request", "photos.zip: unsupported_type", "image: bad_request", "image: bad_request", "dog.png: image/png")
+		"inside.png: fetch_refused", "y.png: bad_request", "photos.zip: unsupported_type", "image: bad_request", "image: bad_request", "dog.png: image/png")
 	want(t, "none", accepted(t, in, contentType, list("")), "request: no_images")
 	for _, bad := range []string{"", "{", "[]", `{"urls":"x"}`, `{"urls":[1]}`, `{"url":["x"]}`, `{"urls":[{"url":"x","size":3}]}`} {
 		want(t, bad, accepted(t, in, contentType, []byte(bad)), "request: bad_request")

@@ -36,6 +36,8 @@ type Tracker struct {
 	topic string
 	log   *slog.Logger
 	seen  func(ocelli.Result)
+	// Ended, where it is not nil, is called for each job that is known here when it ends. It must not block. It is set before Run.
+	Ended func(ocelli.JobID)
 	// Forecaster, where it is not nil, tells when jobs will be done. It is set before Run.
 	Forecaster Forecaster
 	// Keep is how long jobs are kept, from when they were accepted; 0 is for ever. It is set before Run.
@@ -146,6 +148,7 @@ func (t *Tracker) Settle(id ocelli.JobID) (ocelli.Manifest, error) {
 	if eta, _, known := t.forecast(job); known {
 		job.promised, job.promisedAt = eta, time.Now()
 	}
+	t.check(job)
 	return job.manifest, nil
 }
 
@@ -163,9 +166,15 @@ func (t *Tracker) forecast(job *tracked) (eta, p90 time.Duration, known bool) {
 	return t.Forecaster.Forecast(int64(ahead))
 }
 
-// check holds what was promised of a job against what came, once it has finished.
+// check tells when a job has finished, and holds what was promised of it against what came.
 func (t *Tracker) check(job *tracked) {
-	if job.finished() && job.promised > 0 {
+	if !job.finished() {
+		return
+	}
+	if t.Ended != nil {
+		t.Ended(job.manifest.ID)
+	}
+	if job.promised > 0 {
 		if job.dropped == 0 { // a cancelled job came early, but not because of the forecast
 			t.Forecaster.Came(job.promised, time.Since(job.promisedAt))
 		}
