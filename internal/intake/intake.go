@@ -72,7 +72,8 @@ type Intake struct {
 	// Sent, where it is not nil, is told how many images have just been queued.
 	Sent func(n int)
 
-	held atomic.Int64 // bytes of small images in memory
+	held    atomic.Int64 // bytes of small images in memory
+	backlog backlog
 }
 
 const (
@@ -147,10 +148,13 @@ func (in *Intake) admit(ctx context.Context, job ocelli.Manifest) error {
 		}
 	}
 	stats, err := in.Queue.Stats(ctx)
+// admit refuses a job while the backlog is at its limit.
+func (in *Intake) admit(ctx context.Context) error {
+	n, err := in.backlog.size(ctx, in.Queue)
 	if err != nil {
 		return explain(err)
 	}
-	if n := stats.Backlog(); n >= in.Limits.Backlog {
+	if n >= in.Limits.Backlog {
 		return ocelli.Errorf(ocelli.Overloaded, "%d images already wait, which is the limit: try again later", n)
 	}
 	return nil
@@ -308,6 +312,7 @@ func (in *Intake) send(ctx context.Context, kept <-chan ocelli.Task) error {
 		if err := in.Queue.Send(ctx, msgs...); err != nil {
 			return fmt.Errorf("queueing %d images: %w", len(msgs), err)
 		}
+		in.backlog.sent(len(msgs))
 		if in.Sent != nil {
 			in.Sent(len(msgs))
 		}
