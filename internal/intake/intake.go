@@ -147,9 +147,6 @@ func (in *Intake) admit(ctx context.Context, job ocelli.Manifest) error {
 			return err
 		}
 	}
-	stats, err := in.Queue.Stats(ctx)
-// admit refuses a job while the backlog is at its limit.
-func (in *Intake) admit(ctx context.Context) error {
 	n, err := in.backlog.size(ctx, in.Queue)
 	if err != nil {
 		return explain(err)
