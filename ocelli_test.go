@@ -75,7 +75,7 @@ func TestACellIsNoFormulaAndSaysTheSame(t *testing.T) {
 }
 
 func TestATaskSurvivesTheQueue(t *testing.T) {
-	task := Task{Image: NewImageID(someJob, 3), Name: "ä\"\\\n🐕.jpg", Accepted: time.Now().UTC().Round(0), ReplyTo: "result.x", Deadline: time.Now().UTC().Round(0)}
+	task := Task{Image: NewImageID(someJob, 3), Name: "ä\"\\\n🐕.jpg", Accepted: time.Now().UTC().Round(0), ReplyTo: "result.x", Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Deadline: time.Now().UTC().Round(0)}
 	got, err := DecodeTask(task.Encode())
 	if err != nil || got != task || got.Job() != someJob {
 		t.Errorf("got %+v, %v", got, err)

@@ -14,6 +14,7 @@ type Task struct {
 	Deadline time.Time `json:"deadline,omitzero"` // an image whose turn comes later is not worked on
 	ReplyTo  string    `json:"reply_to"`          // topic on which the web node that took the image listens
 	Store    string    `json:"store"`             // identity of the store that holds its bytes
+	Trace    string    `json:"trace,omitempty"`   // W3C traceparent of its trace; "" where it is not traced
 }
 
 // Encode returns the task as the body of a message.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -87,6 +89,27 @@ func comes(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("there is no %s after a minute", args[0])
+		}
+	}
+}
+
+var profilesAt = regexp.MustCompile(`"msg":"profiles are at","url":"([^"]+)"`)
+
+// profiles fails unless the service tells its profiles at their own address, and to programs of this machine only.
+func profiles(ts *testscript.TestScript, _ bool, _ []string) {
+	found := profilesAt.FindStringSubmatch(ts.ReadFile("up.log"))
+	if found == nil {
+		ts.Fatalf("the log does not say where profiles are")
+	}
+	for host, want := range map[string]int{"": http.StatusOK, "evil.example": http.StatusForbidden} {
+		req, err := http.NewRequest(http.MethodGet, found[1]+"heap", nil)
+		ts.Check(err)
+		req.Host = host
+		resp, err := http.DefaultClient.Do(req)
+		ts.Check(err)
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			ts.Fatalf("the heap profile is answered with %s to the host %q", resp.Status, host)
 		}
 	}
 }

@@ -48,6 +48,7 @@ type service struct {
 	images []int          // of each job
 	kills  int            // of workers
 	fleet  fleet
+	traces *traces // what came of the service, where a script collects it
 	cloud  *cloud
 
 	machines *ec2test.Machines
@@ -122,7 +123,8 @@ func up(ts *testscript.TestScript, _ bool, args []string) {
 // environment is what the processes of a service see of the script's.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
-	names := []string{"PATH", "HOME", "OCELLI_ONNXRUNTIME", "OCELLI_MODEL", "OCELLI_NATS_TOKEN", "OCELLI_WEBHOOK_SECRET"}
+	names := []string{"PATH", "HOME", "OCELLI_ONNXRUNTIME", "OCELLI_MODEL", "OCELLI_NATS_TOKEN", "OCELLI_WEBHOOK_SECRET",
+		"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_BSP_SCHEDULE_DELAY"}
 	for _, name := range append(names, cloudVariables...) {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)

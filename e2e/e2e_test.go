@@ -92,6 +92,10 @@ func TestStories(t *testing.T) {
 			"machines":      startMachines,
 			"machines-left": machinesLeft,
 			"machines-most": machinesMost,
+
+			"profiles": profiles,
+			"collect":  collect,
+			"traced":   traced,
 		},
 	})
 }

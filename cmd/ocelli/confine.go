@@ -67,6 +67,9 @@ func needs(at urls) (sandbox.Policy, error) {
 			return p, err
 		}
 	}
+	if err := reachTraces(&p); err != nil {
+		return p, err
+	}
 	// What is read anew for each connection.
 	for _, name := range []string{"OCELLI_NATS_CREDS", "OCELLI_NATS_CA", "OCELLI_NATS_CERT", "OCELLI_NATS_KEY", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		if path := os.Getenv(name); path != "" {

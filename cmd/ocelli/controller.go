@@ -22,16 +22,18 @@ type controller struct {
 	teller     *scale.Teller // nil where the only web node is in this process
 	log        *slog.Logger
 	leads      atomic.Bool
+	started    atomic.Int64 // workers
 }
 
 func newController(leadership scale.Leadership, h *hands, b *backends, log *slog.Logger) *controller {
 	roster := fleet.NewRoster(b.bus)
 	crew := fleet.NewCrew(h.launcher, roster, log, h.crew)
-	return &controller{
-		leadership: leadership, hands: h, roster: roster, crew: crew,
-		loop: scale.NewLoop(h.policy, b.queue, crew, b.journal.Record, log),
-		log:  log,
-	}
+	c := &controller{leadership: leadership, hands: h, roster: roster, crew: crew, log: log}
+	c.loop = scale.NewLoop(h.policy, b.queue, crew, func(d scale.Decision) error {
+		c.started.Add(int64(len(d.Done.Launched)))
+		return b.journal.Record(d)
+	}, log)
+	return c
 }
 
 // run keeps workers until ctx ends.

@@ -43,6 +43,7 @@ type nodeSettings struct {
 	maxRequest   size
 	maxJobImages int
 	maxBacklog   int64
+	debug        string
 	door         doorSettings
 	outward      outwardSettings
 	keep         age
@@ -58,6 +59,7 @@ func (s *nodeSettings) register(f *pflag.FlagSet) {
 	s.keep = age(30 * day)
 	f.Var(&s.keep, "keep", "delete jobs with their images and results so long after they were accepted, like 30d or 12h; 0 keeps them for ever")
 	f.Var(&s.keepImages, "keep-images", "delete the images of jobs that have ended earlier than their results; 0 keeps them as long")
+	f.StringVar(&s.debug, "debug-listen", "", "`HOST:PORT` on this machine alone for profiles, at /debug/pprof/ (default: none)")
 	s.door.register(f)
 	s.outward.register(f)
 }
@@ -69,6 +71,9 @@ func (s *nodeSettings) problems() []error {
 	}
 	if s.maxBacklog < 1 {
 		errs = append(errs, fmt.Errorf("--max-backlog=%d is not possible: give 1 or more", s.maxBacklog))
+	}
+	if err := checkDebug(s.debug); err != nil {
+		errs = append(errs, err)
 	}
 	if s.maxRequest < 1<<10 {
 		errs = append(errs, fmt.Errorf("--max-request=%s is not possible: give 1KB or more", &s.maxRequest))
@@ -114,7 +119,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 		return nil, err
 	}
 	n := &node{log: log, backends: b, roster: roster, model: model, door: d, folder: folder, networks: networks{settings: []modelSettings{{}}}}
-	n.metrics = telemetry.New(func() ocelli.Status { return n.status(context.Background()) })
+	n.metrics = telemetry.New(telemetry.Source{Status: func() ocelli.Status { return n.status(context.Background()) }, Started: n.started, Waiting: n.waiting})
 	results := &result.Store{Blobs: b.blobs, Bus: b.bus}
 	n.tracker = result.NewTracker(results, "result."+name, log, n.metrics.Ended)
 	n.tracker.Keep = time.Duration(s.keep)
@@ -177,6 +182,23 @@ func (n *node) follow(f *scale.Follower) {
 
 // leads reports whether it is this process that keeps the workers. Else others launch them, and only those that report are known.
 func (n *node) leads() bool { return n.keeper != nil && n.keeper.leads.Load() }
+
+// trace makes the node record traces.
+func (n *node) trace(tracer *telemetry.Tracer) {
+	n.intake.Tracer = tracer
+	n.handler = tracer.Handler(n.handler)
+}
+
+// started is how many workers this node has started.
+func (n *node) started() int64 {
+	if n.keeper == nil {
+		return 0
+	}
+	return n.keeper.started.Load()
+}
+
+// waiting is how many images of this node's jobs have no result.
+func (n *node) waiting() int { return n.tracker.Waiting() }
 
 // sent is called when n images have been queued.
 func (n *node) sent(images int) {

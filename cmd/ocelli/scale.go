@@ -30,7 +30,7 @@ func newScaleCommand() *cobra.Command {
 			if err := asUsage(problems); err != nil {
 				return err
 			}
-			return runScale(cmd.Context(), shared, scaling, worker, at, where, newLogger(cmd.ErrOrStderr(), shared.logLevel))
+			return runScale(cmd.Context(), shared, scaling, worker, at, where, shared.logger(cmd.ErrOrStderr()))
 		},
 	}
 	shared.register(cmd.Flags())

@@ -39,7 +39,7 @@ func newServeCommand() *cobra.Command {
 				}
 				return openController(ctx, holder, shared, scaling, worker, at, where, b, log)
 			}
-			return serve(cmd.Context(), shared, s, at, keep, newLogger(cmd.ErrOrStderr(), shared.logLevel))
+			return serve(cmd.Context(), shared, s, at, keep, shared.logger(cmd.ErrOrStderr()))
 		},
 	}
 	shared.register(cmd.Flags())
@@ -87,10 +87,17 @@ func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, 
 	}
 	follower := scale.NewFollower(b.bus)
 	n.follow(follower)
+	tracer, closeTracer, err := openTracer(ctx, "web", log)
+	if err != nil {
+		return err
+	}
+	defer closeTracer()
+	n.trace(tracer)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return follower.Run(ctx) })
 	group.Go(func() error { return listens(ctx) })
 	group.Go(func() error { return n.run(ctx, front) })
+	group.Go(func() error { return serveProfiles(ctx, s.debug, log) })
 	log.Info("serving", "address", listener.Addr())
 	return group.Wait()
 }

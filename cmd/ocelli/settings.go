@@ -16,9 +16,10 @@ import (
 
 // sharedSettings are what all parts of one service must agree on.
 type sharedSettings struct {
-	lease    time.Duration
-	maxImage size
-	logLevel string
+	lease     time.Duration
+	maxImage  size
+	logLevel  string
+	logFormat string
 }
 
 func (s *sharedSettings) register(f *pflag.FlagSet) {
@@ -26,6 +27,7 @@ func (s *sharedSettings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.lease, "lease", 10*time.Second, "how long an image stays with a worker that falls silent")
 	f.Var(&s.maxImage, "max-image", "bytes of one image")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&s.logFormat, "log-format", "text", "text, or json for one object per line")
 }
 
 func (s *sharedSettings) problems() []error {
@@ -39,7 +41,20 @@ func (s *sharedSettings) problems() []error {
 	if new(slog.Level).UnmarshalText([]byte(s.logLevel)) != nil {
 		errs = append(errs, fmt.Errorf("--log-level=%s is not known: choose debug, info, warn or error", s.logLevel))
 	}
+	if s.logFormat != "text" && s.logFormat != "json" {
+		errs = append(errs, fmt.Errorf("--log-format=%s is not known: choose text or json", s.logFormat))
+	}
 	return errs
+}
+
+// logger writes to w as the settings say.
+func (s *sharedSettings) logger(w io.Writer) *slog.Logger {
+	if s.logFormat != "json" {
+		return newLogger(w, s.logLevel)
+	}
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(s.logLevel)) // it was checked before
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
 }
 
 // newLogger writes to w what is of the level and above. The level was checked before.

@@ -46,7 +46,7 @@ func newUpCommand() *cobra.Command {
 			if err := s.validate(); err != nil {
 				return err
 			}
-			return up(cmd.Context(), s, newLogger(cmd.ErrOrStderr(), s.shared.logLevel), cmd.OutOrStdout())
+			return up(cmd.Context(), s, s.shared.logger(cmd.ErrOrStderr()), cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
@@ -116,12 +116,19 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 		return err
 	}
 	n.keep(c)
+	tracer, closeTracer, err := openTracer(ctx, "web", log)
+	if err != nil {
+		return err
+	}
+	defer closeTracer()
+	n.trace(tracer)
 	n.networks.settings = append(n.networks.settings, s.worker.modelSettings)
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.run(ctx) })
 	group.Go(func() error { return n.run(ctx, front) })
 	group.Go(func() error { return broker.Run(ctx) })
+	group.Go(func() error { return serveProfiles(ctx, s.node.debug, log) })
 	greet(out, s.node.door.tls.scheme(), listener.Addr(), n.door.guard != nil, data)
 	return group.Wait()
 }

@@ -106,7 +106,7 @@ func (s *workerSettings) problems() []error {
 func workerArgs(shared sharedSettings, s workerSettings, at urls) []string {
 	args := []string{
 		"worker", "--queue=" + at.queue, "--blobs=" + at.blobs,
-		"--lease=" + shared.lease.String(), "--max-image=" + shared.maxImage.String(), "--log-level=" + shared.logLevel,
+		"--lease=" + shared.lease.String(), "--max-image=" + shared.maxImage.String(), "--log-level=" + shared.logLevel, "--log-format=" + shared.logFormat,
 		fmt.Sprintf("--concurrency=%d", s.concurrency), fmt.Sprintf("--max-attempts=%d", s.maxAttempts),
 		"--image-time=" + s.imageTime.String(), "--sandbox=" + s.sandbox,
 	}
@@ -134,7 +134,7 @@ func newWorkerCommand() *cobra.Command {
 			if err := asUsage(append(append(shared.problems(), s.problems()...), append(end.problems(), at.problems()...)...)); err != nil {
 				return err
 			}
-			return runWorker(cmd.Context(), shared, s, end, at, newLogger(cmd.ErrOrStderr(), shared.logLevel))
+			return runWorker(cmd.Context(), shared, s, end, at, shared.logger(cmd.ErrOrStderr()))
 		},
 	}
 	shared.register(cmd.Flags())
@@ -159,6 +159,11 @@ func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, end
 	}
 	defer b.close()
 
+	tracer, closeTracer, err := openTracer(ctx, name, log)
+	if err != nil {
+		return err
+	}
+	defer closeTracer()
 	reporter := fleet.NewReporter(b.bus, log, name, ocelli.Version())
 	drain, stopEnding, err := end.watch(drain, reporter, log)
 	if err != nil {
@@ -187,7 +192,7 @@ func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, end
 				MaxAttempts: s.maxAttempts, MaxBytes: int64(shared.maxImage), ImageTime: s.imageTime,
 			},
 			Queue: b.queue, Blobs: b.blobs, Results: &result.Store{Blobs: b.blobs, Bus: b.bus},
-			Decoder: newDecoder(), Classifier: classifier, Reporter: reporter, Log: log,
+			Decoder: newDecoder(), Classifier: classifier, Reporter: reporter, Log: log, Tracer: tracer,
 			Stuck: func() { os.Exit(exitFailed) },
 		}
 		return w.Run(working, drain.Done())

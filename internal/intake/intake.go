@@ -23,6 +23,7 @@ import (
 	"github.com/ocelli/ocelli/internal/fetch"
 	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/telemetry"
 )
 
 // Limits bound what one request may bring.
@@ -69,6 +70,7 @@ type Intake struct {
 	Getter  *fetch.Getter // for images that are named by URL; nil where none are fetched
 	Tell    Announcer     // for jobs with a webhook; nil where none are told
 	Log     *slog.Logger
+	Tracer  *telemetry.Tracer // nil where nothing is traced
 	// Sent, where it is not nil, is told how many images have just been queued.
 	Sent func(n int)
 
@@ -208,6 +210,7 @@ func (a *accepting) read(ctx context.Context, uploads iter.Seq2[Upload, error]) 
 
 // one accepts one image: a bad one gets its result here, and a good one is kept and handed on to be sent.
 func (a *accepting) one(ctx context.Context, image ocelli.Image, body io.Reader) error {
+	began := time.Now()
 	src := newSource(body, a.Limits.ImageBytes)
 	head, err := src.Peek(sniffBytes)
 	if err != nil {
@@ -225,14 +228,16 @@ func (a *accepting) one(ctx context.Context, image ocelli.Image, body io.Reader)
 		a.Tracker.Add(image)
 		a.keeping.Go(func() error {
 			defer small.release()
+			keeping := time.Now()
 			if _, err := a.keep(ctx, image.ID, small.reader()); err != nil {
 				return err
 			}
-			return a.handOn(ctx, image)
+			return a.handOn(ctx, image, began, keeping)
 		})
 		return nil
 	}
 	defer small.release()
+	keeping := time.Now()
 	if err == nil {
 		image.Size, err = a.keep(ctx, image.ID, io.MultiReader(small.reader(), src))
 	}
@@ -240,7 +245,7 @@ func (a *accepting) one(ctx context.Context, image ocelli.Image, body io.Reader)
 		return a.rejectIf(ctx, image, err)
 	}
 	a.Tracker.Add(image)
-	return a.handOn(ctx, image)
+	return a.handOn(ctx, image, began, keeping)
 }
 
 // keep stores the bytes of an image, durably.
@@ -253,10 +258,11 @@ func (in *Intake) keep(ctx context.Context, image ocelli.ImageID, r io.Reader) (
 	return n, nil
 }
 
-// handOn gives a kept image to the sender.
-func (a *accepting) handOn(ctx context.Context, image ocelli.Image) error {
+// handOn gives a kept image to the sender. It was read from began on, and kept from keeping on.
+func (a *accepting) handOn(ctx context.Context, image ocelli.Image, began, keeping time.Time) error {
 	task := ocelli.Task{
 		Image: image.ID, Name: image.Name, Accepted: time.Now().UTC(), Deadline: a.job.Deadline, ReplyTo: a.Tracker.Topic(), Store: a.Store,
+		Trace: a.Tracer.Received(ctx, image, began, keeping),
 	}
 	select {
 	case a.kept <- task:

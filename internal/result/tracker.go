@@ -195,6 +195,19 @@ func (t *Tracker) Abandon(id ocelli.JobID) []ocelli.Image {
 	return job.manifest.Images
 }
 
+// Waiting is how many images of the jobs that this node has accepted and still knows have no result.
+func (t *Tracker) Waiting() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, job := range t.jobs {
+		if job.begun && job.settled {
+			n += job.left()
+		}
+	}
+	return n
+}
+
 // Known returns nil where there is such a job, and otherwise what [Tracker.Job] would.
 func (t *Tracker) Known(ctx context.Context, id ocelli.JobID) error { return t.load(ctx, id) }
 

@@ -19,15 +19,26 @@ type Metrics struct {
 	accepted prometheus.Counter
 	ended    *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	whole    prometheus.Histogram
 	again    prometheus.Counter
 	rate     rate
 }
 
-// seconds from 0.5 ms to about 65 s.
-var buckets = prometheus.ExponentialBuckets(0.0005, 2, 18)
+// Source is what is read whenever somebody asks for the metrics.
+type Source struct {
+	Status  func() ocelli.Status
+	Started func() int64 // workers that this node has started
+	Waiting func() int   // images of this node's jobs without a result
+}
 
-// New returns metrics, among them gauges that are read from status whenever somebody asks.
-func New(status func() ocelli.Status) *Metrics {
+// seconds from 0.5 ms to about 65 s, and for the whole way of an image, which may wait for long, to about 70 minutes.
+var (
+	buckets      = prometheus.ExponentialBuckets(0.0005, 2, 18)
+	wholeBuckets = prometheus.ExponentialBuckets(0.002, 2, 22)
+)
+
+// New returns metrics.
+func New(source Source) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		accepted: prometheus.NewCounter(prometheus.CounterOpts{
@@ -35,14 +46,19 @@ func New(status func() ocelli.Status) *Metrics {
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ocelli_images_ended_total", Help: "Results that this node heard of, by error code; an empty code is a success."}, []string{"code"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ocelli_image_step_duration_seconds", Help: "Time of an image in each step.", Buckets: buckets}, []string{"step"}),
+			Name: "ocelli_image_step_duration_seconds", Help: "Time of an image in each step: queued, fetch, decode, infer.", Buckets: buckets}, []string{"step"}),
+		whole: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "ocelli_image_duration_seconds", Help: "Time of an image from its acceptance to its labels or its error.", Buckets: wholeBuckets}),
 		again: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ocelli_images_repeated_total", Help: "Results that took more than one attempt."}),
 	}
 	for _, code := range []ocelli.Code{"", ocelli.CorruptImage, ocelli.UnsupportedType, ocelli.GaveUp} {
 		m.ended.WithLabelValues(string(code)) // so that a rate can be taken before the first one
 	}
-	m.registry.MustRegister(m.accepted, m.ended, m.seconds, m.again, &gauges{status: status},
+	for _, step := range []string{"queued", "fetch", "decode", "infer"} {
+		m.seconds.WithLabelValues(step)
+	}
+	m.registry.MustRegister(m.accepted, m.ended, m.seconds, m.whole, m.again, &gauges{source: source},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -65,6 +81,7 @@ func (m *Metrics) Ended(r ocelli.Result) {
 		m.again.Inc()
 	}
 	t := r.Timings
+	m.whole.Observe((t.Queued + t.Fetch + t.Decode + t.Infer) / 1000)
 	for step, ms := range map[string]float64{"queued": t.Queued, "fetch": t.Fetch, "decode": t.Decode, "infer": t.Infer} {
 		if ms > 0 { // an image that failed did not go through all of them
 			m.seconds.WithLabelValues(step).Observe(ms / 1000)
@@ -78,40 +95,6 @@ func (m *Metrics) Rate() float64 { return m.rate.perSecond(time.Now()) }
 // Handler answers Prometheus (https://prometheus.io/docs/instrumenting/exposition_formats/).
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
-}
-
-// gauges shows the status as it is when asked.
-type gauges struct{ status func() ocelli.Status }
-
-var (
-	backlogDesc = prometheus.NewDesc("ocelli_backlog_images", "Images in the queue, by whether a worker holds them.", []string{"state"}, nil)
-	oldestDesc  = prometheus.NewDesc("ocelli_backlog_oldest_seconds", "Age of the oldest image in the queue.", nil, nil)
-	workersDesc = prometheus.NewDesc("ocelli_workers", "Workers, by what they do.", []string{"state"}, nil)
-	wantedDesc  = prometheus.NewDesc("ocelli_workers_wanted", "Workers that the backlog is worth.", nil, nil)
-)
-
-func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{backlogDesc, oldestDesc, workersDesc, wantedDesc} {
-		out <- d
-	}
-}
-
-func (g *gauges) Collect(out chan<- prometheus.Metric) {
-	s := g.status()
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	gauge(backlogDesc, float64(s.Ready), "ready")
-	gauge(backlogDesc, float64(s.Leased), "leased")
-	gauge(oldestDesc, s.OldestAge)
-	gauge(wantedDesc, float64(s.Wanted))
-	count := map[ocelli.WorkerState]int{ocelli.WorkerStarting: 0, ocelli.WorkerBusy: 0, ocelli.WorkerIdle: 0, ocelli.WorkerDraining: 0}
-	for _, w := range s.Workers {
-		count[w.State]++
-	}
-	for state, n := range count {
-		gauge(workersDesc, float64(n), string(state))
-	}
 }
 
 // rateSpan is the time over which a rate is taken, in slots of a second.

@@ -13,6 +13,11 @@ import (
 	"github.com/ocelli/ocelli/internal/telemetry"
 )
 
+// idle is a service without work.
+var idle = telemetry.Source{
+	Status: func() ocelli.Status { return ocelli.Status{} }, Started: func() int64 { return 0 }, Waiting: func() int { return 0 },
+}
+
 func scrape(m *telemetry.Metrics) string {
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
@@ -20,8 +25,12 @@ func scrape(m *telemetry.Metrics) string {
 }
 
 func TestResultsAreCountedAndTimedByStep(t *testing.T) {
-	m := telemetry.New(func() ocelli.Status {
-		return ocelli.Status{Ready: 7, Leased: 2, OldestAge: 1.5, Wanted: 3, Workers: []ocelli.Worker{{State: ocelli.WorkerBusy}, {State: ocelli.WorkerBusy}}}
+	m := telemetry.New(telemetry.Source{
+		Status: func() ocelli.Status {
+			return ocelli.Status{Ready: 7, Leased: 2, OldestAge: 1.5, Wanted: 3, Workers: []ocelli.Worker{{State: ocelli.WorkerBusy}, {State: ocelli.WorkerBusy}}}
+		},
+		Started: func() int64 { return 6 },
+		Waiting: func() int { return 9 },
 	})
 	m.Accepted(5)
 	m.Ended(ocelli.Result{Attempt: 1, Timings: ocelli.Timings{Queued: 100, Fetch: 1, Decode: 2, Infer: 4}})
@@ -43,6 +52,11 @@ func TestResultsAreCountedAndTimedByStep(t *testing.T) {
 		`ocelli_workers{state="busy"} 2`,
 		`ocelli_workers{state="idle"} 0`,
 		"ocelli_workers_wanted 3",
+		"ocelli_workers_started_total 6",
+		"ocelli_images_waiting 9",
+		"ocelli_images_lost 0",
+		"ocelli_image_duration_seconds_count 2",
+		"ocelli_image_duration_seconds_sum 0.21",
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("the metrics lack %q", want)
@@ -59,7 +73,7 @@ func TestResultsAreCountedAndTimedByStep(t *testing.T) {
 
 func TestTheRateIsThatOfTheLastTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := telemetry.New(func() ocelli.Status { return ocelli.Status{} })
+		m := telemetry.New(idle)
 		for range 20 {
 			for range 5 {
 				m.Ended(ocelli.Result{Attempt: 1})
@@ -73,5 +87,38 @@ func TestTheRateIsThatOfTheLastTenSeconds(t *testing.T) {
 		if got := m.Rate(); got != 0 {
 			t.Errorf("nothing for ten seconds reads as %v", got)
 		}
+	})
+}
+
+func TestAnImageThatWaitsForNothingIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, status, waiting := idle, ocelli.Status{}, 0
+		source.Status = func() ocelli.Status { return status }
+		source.Waiting = func() int { return waiting }
+		m := telemetry.New(source)
+		lost := func(want string) {
+			t.Helper()
+			if text := scrape(m); !strings.Contains(text, "ocelli_images_lost "+want+"\n") {
+				t.Errorf("want %s lost images, got %s", want, text[strings.Index(text, "ocelli_images_lost "):][:22])
+			}
+		}
+		waiting, status.Ready = 3, 3
+		lost("0")
+		time.Sleep(time.Hour)
+		lost("0") // a long queue is no loss
+		waiting, status.Ready = 2, 0
+		lost("0")
+		time.Sleep(59 * time.Second)
+		lost("0")
+		status.Leased = 1 // one comes again
+		lost("0")
+		status.Leased = 0
+		lost("0")
+		time.Sleep(time.Minute)
+		lost("2")
+		status.Problem = "the queue does not answer"
+		lost("0") // then nobody knows
+		waiting, status.Problem = 0, ""
+		lost("0")
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/telemetry"
 )
 
 var (
@@ -41,6 +42,8 @@ func (w *Worker) handle(ctx context.Context, d *queue.Delivery) bool {
 		Image: task.Image, Job: task.Job(), Name: task.Name, Labels: []ocelli.Label{},
 		Worker: w.Name, Attempt: d.Attempt,
 	}
+	ctx, traced := w.Tracer.Work(ctx, task, d.Attempt)
+	defer traced(&res)
 
 	// A suspect is alone until its result is kept: a crash of another one in between would count against it.
 	if d.Attempt > 1 {
@@ -67,6 +70,7 @@ func (w *Worker) handle(ctx context.Context, d *queue.Delivery) bool {
 		res.Error = ocelli.Errorf(ocelli.GaveUp, "%s could not be classified in %d attempts (%v): send it again later", task.Name, touched, err)
 	}
 
+	saving := time.Now()
 	err = w.insist(ctx, "saving the result", log, func() error {
 		if err := w.quarantine(ctx, res); err != nil {
 			return err
@@ -74,6 +78,7 @@ func (w *Worker) handle(ctx context.Context, d *queue.Delivery) bool {
 		_, err := w.Results.Save(ctx, res, task.ReplyTo)
 		return err
 	})
+	telemetry.Step(ctx, "save", saving)
 	if err != nil {
 		if d.Attempt > 1 {
 			untry(ctx, w.Blobs, task.Image, touched)
@@ -133,6 +138,7 @@ func (w *Worker) recognise(ctx context.Context, d *queue.Delivery, task ocelli.T
 		return err
 	})
 	res.Timings.Fetch = ms(time.Since(began))
+	telemetry.Step(ctx, "fetch", began)
 	if err != nil {
 		return 0, err
 	}
@@ -181,6 +187,7 @@ func (w *Worker) look(ctx context.Context, data []byte, res *ocelli.Result) erro
 	looked := time.Now()
 	picture, err := w.Decoder.Decode(ctx, data, w.Classifier.ShortSide())
 	res.Timings.Decode = ms(time.Since(looked))
+	telemetry.Step(ctx, "decode", looked)
 	if e := ocelli.AsError(err); e != nil {
 		return ocelli.Errorf(e.Code, "%s %s", res.Name, e.Message)
 	}
@@ -193,6 +200,7 @@ func (w *Worker) look(ctx context.Context, data []byte, res *ocelli.Result) erro
 	labels, err := w.Classifier.Classify(ctx, picture.Pixels)
 	inferred := time.Now()
 	res.Timings.Infer = ms(inferred.Sub(began))
+	telemetry.Step(ctx, "infer", began)
 	if err != nil {
 		return fmt.Errorf("classifying: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/ocelli/ocelli/internal/decode"
 	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/telemetry"
 )
 
 // Decoder turns the bytes of an image into upright pixels; see [decode.Decoder].
@@ -42,6 +43,7 @@ type Worker struct {
 	Decoder    Decoder
 	Classifier classify.Classifier
 	Log        *slog.Logger
+	Tracer     *telemetry.Tracer // nil where nothing is traced
 	Reporter   Reporter
 	Stuck      func() // called when an image cannot be stopped; it must end the process
 

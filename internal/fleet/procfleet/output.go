@@ -29,6 +29,10 @@ func (o *output) line(name, text string) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if strings.HasPrefix(text, "{") { // a log of JSON stays one
+		_, _ = io.WriteString(o.w, text+"\n")
+		return
+	}
 	_, _ = io.WriteString(o.w, name+" | "+text+"\n")
 }
 
