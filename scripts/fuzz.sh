@@ -1,11 +1,28 @@
 #!/usr/bin/env bash
-# Fuzzes every Fuzz… function of the repository, one after another, for FUZZTIME each.
+# Fuzzes every Fuzz… function of the repository, one after another, for FUZZTIME each, or for FUZZTOTAL seconds together, and prints how long
+# each was fuzzed. FUZZFLAGS are passed on: -parallel=1 leaves room for others.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-: "${FUZZTIME:=20s}"
-grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do
+: "${FUZZTIME:=20s}" "${FUZZTOTAL:=}" "${FUZZFLAGS:=}"
+
+targets=$(git grep -hE '^func Fuzz' -- '*_test.go' | wc -l)
+[ -z "$FUZZTOTAL" ] || FUZZTIME=$(( (FUZZTOTAL + targets - 1) / targets ))s
+table=$(mktemp)
+trap 'rm -f "$table"' EXIT
+
+git grep -lE '^func Fuzz' -- '*_test.go' | while read -r file; do
   sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$file" | while read -r target; do
-    echo "== $(dirname "$file") $target"
-    go test -run='^$' -fuzz="^$target\$" -fuzztime="$FUZZTIME" "$(dirname "$file")"
+    package=./$(dirname "$file")
+    echo "== $package $target for $FUZZTIME"
+    began=$SECONDS
+    # shellcheck disable=SC2086 # the flags are words
+    go test -run='^$' -fuzz="^$target\$" -fuzztime="$FUZZTIME" $FUZZFLAGS "$package" | tee /dev/stderr |
+      sed -nE 's/.*elapsed: ([0-9]+)s, execs: ([0-9]+).*/\1 \2/p' | tail -1 | {
+        read -r seconds execs || { seconds=$((SECONDS - began)); execs=0; }
+        printf '%6s s  %10s runs  %s %s\n' "$seconds" "$execs" "$package" "$target" >> "$table"
+      }
   done
 done
+echo
+cat "$table"
+awk '{ s += $1; r += $3 } END { printf "%6d s  %10d runs  %d targets, no crash\n", s, r, NR }' "$table"

@@ -97,6 +97,10 @@ func (t *Tracker) hear(body []byte) {
 		t.log.Warn("a notice could not be read and is ignored", "error", err)
 		return
 	}
+	if n.Result != nil && n.Result.Image != n.Image {
+		t.log.Warn("a notice of one image holds the result of another and is ignored", "image", n.Image, "result", n.Result.Image)
+		return
+	}
 	t.note(n)
 }
 
