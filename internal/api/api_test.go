@@ -28,6 +28,7 @@ import (
 	"github.com/ocelli/ocelli/internal/decode"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/notify"
+	"github.com/ocelli/ocelli/internal/openapi/openapitest"
 	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/result"
 	"github.com/ocelli/ocelli/internal/work"
@@ -77,9 +78,9 @@ func newHandler(t *testing.T) http.Handler {
 	running.Go(func() { _ = tracker.Run(ctx) })
 	running.Go(func() { _ = worker.Run(ctx, nil) })
 	mux := http.NewServeMux()
-	a.Register(mux)
+	doc := a.Register(mux)
 	t.Cleanup(func() { cancel(); running.Wait() })
-	return api.Steady(mux)
+	return api.Steady(openapitest.Handler(t, doc, mux))
 }
 
 type nobody struct{}

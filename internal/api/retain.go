@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/openapi"
@@ -60,14 +59,10 @@ func (a *API) purge(w http.ResponseWriter, r *http.Request, id ocelli.JobID) {
 // wantsPurge reports whether ?purge asks for deletion in place of cancellation.
 func wantsPurge(r *http.Request) (bool, error) {
 	text := r.URL.Query().Get("purge")
-	if text == "" {
-		return false, nil
-	}
-	purge, err := strconv.ParseBool(text)
-	if err != nil {
+	if r.URL.Query().Has("purge") && text != "true" && text != "false" {
 		return false, ocelli.Errorf(ocelli.BadRequest, "purge=%.40q is not possible: write purge=true to delete all of the job", text)
 	}
-	return purge, nil
+	return text == "true", nil
 }
 
 // retryJob puts the images of a job that failed back to be tried again.

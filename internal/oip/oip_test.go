@@ -24,6 +24,7 @@ import (
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/oip"
 	"github.com/ocelli/ocelli/internal/openapi"
+	"github.com/ocelli/ocelli/internal/openapi/openapitest"
 	"github.com/ocelli/ocelli/internal/work/worktest"
 )
 
@@ -47,7 +48,8 @@ func serve(t testing.TB, change func(*oip.Service)) string {
 	mux := http.NewServeMux()
 	openapi.Mount(mux, c.Routes(), func(w http.ResponseWriter, _ *http.Request, _ []string) { w.WriteHeader(http.StatusMethodNotAllowed) })
 	mux.HandleFunc("/v2/", c.Missing)
-	server := httptest.NewServer(mux)
+	doc := openapi.New(openapi.Config{Problem: "", ProblemType: "application/problem+json"}, []openapi.Part{{Routes: c.Routes(), Source: oip.Source}})
+	server := httptest.NewServer(openapitest.Handler(t, doc, mux))
 	t.Cleanup(server.Close)
 	return server.URL
 }
