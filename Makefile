@@ -11,7 +11,7 @@ LDFLAGS     = -X github.com/ocelli/ocelli.version=$(VERSION)
 TESTENV     = OCELLI_TEST_TOOLS=$(CURDIR)/.deps/test OCELLI_ONNXRUNTIME=$${OCELLI_ONNXRUNTIME:-$(CURDIR)/.deps/onnxruntime/libonnxruntime.so.1}
 GOTEST      = $(TESTENV) $(GO) test
 # What is tested against servers that speak the protocols of AWS.
-AWSPACKAGES = ./internal/awsconn/... ./internal/awstest/... ./internal/blob/s3blob/... ./internal/queue/sqsqueue/... ./internal/notify/sqsnotify/... ./internal/scale/sqslead/...
+AWSPACKAGES = ./internal/awsconn/... ./internal/awstest/... ./internal/blob/s3blob/... ./internal/queue/sqsqueue/... ./internal/notify/sqsnotify/... ./internal/scale/sqslead/... ./internal/ingest/...
 LISTEN     ?= 127.0.0.1:8080
 DATA       ?= ocelli-data
 FUZZTIME   ?= 20s

@@ -87,6 +87,8 @@ func TestStories(t *testing.T) {
 			"cloud":    startCloud,
 			"outage":   outage,
 			"settled":  settled,
+			"inbox":    inbox,
+			"files":    files,
 			"mended":   mended,
 
 			"machines":      startMachines,

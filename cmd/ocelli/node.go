@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"os"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ type nodeSettings struct {
 	debug        string
 	door         doorSettings
 	outward      outwardSettings
+	bucket       ingestSettings
 	keep         age
 	keepImages   age
 }
@@ -62,10 +64,11 @@ func (s *nodeSettings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.debug, "debug-listen", "", "`HOST:PORT` on this machine alone for profiles, at /debug/pprof/ (default: none)")
 	s.door.register(f)
 	s.outward.register(f)
+	s.bucket.register(f)
 }
 
 func (s *nodeSettings) problems() []error {
-	errs := append(s.door.problems(), s.outward.problems()...)
+	errs := slices.Concat(s.door.problems(), s.outward.problems(), s.bucket.problems())
 	if s.maxJobImages < 1 || s.maxJobImages > 1_000_000 {
 		errs = append(errs, fmt.Errorf("--max-job-images=%d is not possible: give 1 to 1000000", s.maxJobImages))
 	}
@@ -99,8 +102,9 @@ type node struct {
 	thumbs   *thumb.Maker
 	folder   string // of the data; "" where it is elsewhere
 
-	keeper   *controller     // nil where workers are always kept elsewhere
-	follower *scale.Follower // nil where they never are
+	taking   func(ctx context.Context) error // takes images from a bucket, where there is one
+	keeper   *controller                     // nil where workers are always kept elsewhere
+	follower *scale.Follower                 // nil where they never are
 }
 
 // newNode returns a web node. The keys of callers are in folder unless the settings say otherwise; at is where it will be reached.
@@ -165,6 +169,9 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 		a.Fail(w, r, err)
 	}
 	n.handler = api.Steady(d.before(&api.Crowd{Most: mostUploads, Next: mux, Refuse: refuse}, refuse))
+	if n.taking, err = s.bucket.open(ctx, n); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
@@ -298,6 +305,7 @@ func (n *node) run(ctx context.Context, listener net.Listener) error {
 	group.Go(func() error { return n.tracker.Run(listening) })
 	group.Go(func() error { return n.intake.Run(ctx) })
 	group.Go(func() error { return n.webhooks.Run(ctx) })
+	group.Go(func() error { return n.taking(ctx) })
 	group.Go(func() error { return n.door.run(listening) })
 	group.Go(func() error { return n.thumbs.Run(listening) })
 	if n.keeper != nil { // it counts the queue each second in any case

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -23,9 +24,7 @@ func awsParameters(conn *awsconn.Options, more map[string]func(string) error) ma
 		"region":   func(v string) error { conn.Region = v; return nil },
 		"endpoint": func(v string) error { conn.Endpoint = v; return nil },
 	}
-	for name, set := range more {
-		known[name] = set
-	}
+	maps.Copy(known, more)
 	return known
 }
 
@@ -63,13 +62,17 @@ func (b *backends) openSQS(ctx context.Context, u *url.URL, lease time.Duration,
 }
 
 // parseS3 reads a URL like s3://BUCKET/PREFIX?region=eu-central-1.
-func parseS3(u *url.URL) (s3blob.Config, awsconn.Options, error) {
+func parseS3(u *url.URL) (s3blob.Config, awsconn.Options, error) { return parseBucket(u, nil) }
+
+// parseBucket reads such a URL that may have more parameters than that of a store.
+func parseBucket(u *url.URL, more map[string]func(string) error) (s3blob.Config, awsconn.Options, error) {
 	var options awsconn.Options
 	cfg := s3blob.Config{Bucket: u.Host, Prefix: strings.Trim(u.Path, "/")}
 	set := map[string]func(string) error{
 		"path_style":  func(v string) (err error) { cfg.PathStyle, err = strconv.ParseBool(v); return err },
 		"sse_kms_key": func(v string) error { cfg.KMSKey = v; return nil },
 	}
+	maps.Copy(set, more)
 	err := parameters(u, awsParameters(&options, set))
 	if err == nil && cfg.Bucket == "" {
 		err = fmt.Errorf("%s names no bucket: write it like s3://BUCKET/PREFIX", u)

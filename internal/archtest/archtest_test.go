@@ -22,9 +22,9 @@ var layers = [][]string{
 	{"models", "internal/durable", "internal/blob", "internal/queue", "internal/notify", "internal/decode", "internal/archive", "internal/fetch", "internal/ortlib", "internal/ortlib/pack", "internal/sandbox"},
 	{"internal/access"},
 	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/natsconn", "internal/awsconn", "internal/telemetry", "internal/sigv4", "internal/openapi", "internal/thumb", "client"},
-	{"internal/intake", "internal/retain", "internal/ingest", "internal/webhook", "internal/work", "internal/scale", "internal/catalog", "internal/eval",
+	{"internal/intake", "internal/retain", "internal/webhook", "internal/work", "internal/scale", "internal/catalog", "internal/eval",
 		"internal/load", "internal/bulk"},
-	{"internal/api", "internal/web", "internal/rekognition", "internal/oip", "internal/sim"},
+	{"internal/api", "internal/web", "internal/ingest", "internal/rekognition", "internal/oip", "internal/sim"},
 	{"cmd/ocelli", "bench", "internal/ortlib/pack", "e2e/chaos", "e2e/siege"},
 }
 

@@ -71,12 +71,12 @@ func (s *Server) Config() aws.Config {
 	}
 }
 
-// Env returns environment variables with which programs reach the stand-ins as they would reach AWS: region and credentials, and
-// nothing of the account of whoever runs the tests.
+// Env returns environment variables with which programs reach the stand-ins as they would reach AWS, added to an environment that
+// holds nothing of the account of whoever runs the tests.
 func Env() []string {
 	return []string{
 		"AWS_REGION=" + Region, "AWS_DEFAULT_REGION=" + Region, "AWS_ACCESS_KEY_ID=" + AccessKey, "AWS_SECRET_ACCESS_KEY=" + SecretKey,
-		"AWS_SESSION_TOKEN=", "AWS_PROFILE=", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_EC2_METADATA_DISABLED=true",
 		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull,
 	}
 }

@@ -60,6 +60,9 @@ func (q *Queue) sweep(ctx context.Context, max int) ([]queue.Delivery, error) {
 	if q.turns.Add(1)%2 == 0 {
 		lanes[0], lanes[1] = lanes[1], lanes[0]
 	}
+	if q.foreign {
+		lanes = []lane{q.front}
+	}
 	var ds []queue.Delivery
 	for i := 0; i < len(lanes) && len(ds) < max; i++ {
 		got, err := q.pollFor(ctx, lanes[i], max-len(ds), 0)
@@ -80,7 +83,7 @@ func (q *Queue) deadIsDue() bool {
 	return now-last >= int64(deadEvery.Seconds()) && q.lookedAtDead.CompareAndSwap(last, now)
 }
 
-// park waits at both lanes until one has messages. The other's poll goes on unattended until it ends.
+// park waits at the lanes until one has messages. The other's poll goes on unattended until it ends.
 func (q *Queue) park(ctx context.Context, max int, wait time.Duration) ([]queue.Delivery, error) {
 	ctx, turnAway := context.WithCancel(ctx)
 	defer turnAway()
@@ -89,8 +92,11 @@ func (q *Queue) park(ctx context.Context, max int, wait time.Duration) ([]queue.
 		err error
 	}
 	answers := make(chan answer)
-	// What is in bulk came behind messages that are in front, so it is waited for by one at a time.
-	for l, most := range map[lane]int{q.front: max, q.bulk: 1} {
+	polls := map[lane]int{q.front: max}
+	if !q.foreign {
+		polls[q.bulk] = 1 // what is there came behind messages that are in front
+	}
+	for l, most := range polls {
 		go func() {
 			ds, err := q.pollFor(ctx, l, most, wait)
 			select {
@@ -100,7 +106,7 @@ func (q *Queue) park(ctx context.Context, max int, wait time.Duration) ([]queue.
 			}
 		}()
 	}
-	for range 2 {
+	for range polls {
 		select {
 		case a := <-answers:
 			if a.err != nil || len(a.ds) > 0 {

@@ -63,6 +63,9 @@ type Config struct {
 	Name string
 	// Lease is how long a delivery belongs to its receiver: 1 s to 12 h, rounded up to whole seconds.
 	Lease time.Duration
+	// Foreign takes one queue that belongs to others, which send to it, and makes none beside it: for the events of a bucket. It is
+	// to be received from, and not sent to.
+	Foreign bool
 }
 
 var validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,70}$`)
@@ -71,6 +74,7 @@ var validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,70}$`)
 type Queue struct {
 	client            *sqs.Client
 	lease             time.Duration
+	foreign           bool // there is no bulk and no dead
 	front, bulk, dead lane
 	groups            *groups
 	turns             atomic.Uint64 // of front and bulk
@@ -88,6 +92,12 @@ func Open(ctx context.Context, conn aws.Config, cfg Config) (*Queue, error) {
 	q, err := newQueue(conn, cfg)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Foreign {
+		if err := q.front.find(ctx, q.client); err != nil {
+			return nil, fmt.Errorf("open queue %s: %w", cfg.Name, awsconn.Explain(ctx, err))
+		}
+		return q, nil
 	}
 	if err := q.dead.make(ctx, q.client, nil); err != nil {
 		return nil, err
@@ -123,14 +133,20 @@ func newQueue(conn aws.Config, cfg Config) (*Queue, error) {
 		return nil, fmt.Errorf("the queue's name %q must be made of up to 70 letters, digits, - and _", cfg.Name)
 	}
 	return &Queue{
-		client: sqs.NewFromConfig(conn),
-		lease:  time.Duration(seconds(cfg.Lease)) * time.Second,
-		front:  lane{name: cfg.Name}, bulk: lane{name: cfg.Name + "-bulk"}, dead: lane{name: cfg.Name + "-dead"},
+		client:  sqs.NewFromConfig(conn),
+		foreign: cfg.Foreign,
+		lease:   time.Duration(seconds(cfg.Lease)) * time.Second,
+		front:   lane{name: cfg.Name}, bulk: lane{name: cfg.Name + "-bulk"}, dead: lane{name: cfg.Name + "-dead"},
 		groups: newGroups(),
 	}, nil
 }
 
-func (q *Queue) lanes() []*lane { return []*lane{&q.front, &q.bulk, &q.dead} }
+func (q *Queue) lanes() []*lane {
+	if q.foreign {
+		return []*lane{&q.front}
+	}
+	return []*lane{&q.front, &q.bulk, &q.dead}
+}
 
 // seconds rounds up to the whole seconds that SQS counts in.
 func seconds(d time.Duration) int32 { return int32((max(d, 0) + time.Second - 1) / time.Second) }

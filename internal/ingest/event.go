@@ -1,0 +1,98 @@
+package ingest
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/ocelli/ocelli"
+)
+
+// notice is the body of one message of S3 about what happened in a bucket. It is hostile where others may send to the queue. See
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html.
+type notice struct {
+	Event   string // "s3:TestEvent" in the message that S3 sends when notifications are switched on
+	Records []struct {
+		Name string    `json:"eventName"`
+		Time time.Time `json:"eventTime"`
+		S3   struct {
+			Bucket struct{ Name string }
+			Object struct {
+				Key       string // as in a form: spaces are "+"
+				Size      int64
+				ETag      string
+				VersionID string
+				Sequencer string
+			}
+		}
+	}
+}
+
+// object is one object that was put into the bucket.
+type object struct {
+	key     string
+	etag    string
+	size    int64     // bytes
+	created time.Time // to the millisecond
+	id      ocelli.JobID
+}
+
+// parse returns the objects of the bucket that a message tells of. Whatever else happened there is passed over.
+func (in *Ingest) parse(body []byte) ([]object, error) {
+	var n notice
+	if err := json.Unmarshal(body, &n); err != nil {
+		return nil, fmt.Errorf("not a notification of S3: %w", err)
+	}
+	if n.Records == nil && n.Event != "s3:TestEvent" {
+		return nil, errors.New("not a notification of S3: it has no records")
+	}
+	var objects []object
+	for _, r := range n.Records {
+		key, err := url.QueryUnescape(r.S3.Object.Key)
+		if err != nil || len(key) > maxKey {
+			return nil, fmt.Errorf("the key %.100q is not one of S3", r.S3.Object.Key)
+		}
+		name := strings.TrimPrefix(r.Name, "s3:")
+		below, ours := strings.CutPrefix(key, in.Prefix)
+		switch {
+		case r.S3.Bucket.Name != in.Bucket:
+			return nil, fmt.Errorf("it is of the bucket %.100q, and this service takes images from %s", r.S3.Bucket.Name, in.Bucket)
+		case !strings.HasPrefix(name, "ObjectCreated:"), !ours, below == "", strings.HasSuffix(below, "/"):
+			continue // another event, or what consoles make for a folder
+		case in.Results != "" && strings.HasPrefix(key, in.Results):
+			continue // a result of ours
+		case r.Time.IsZero() || r.Time.UnixMilli() < 0:
+			return nil, errors.New("it says of no moment when the object was made")
+		}
+		etag := r.S3.Object.ETag
+		if etag != "" && !strings.HasPrefix(etag, `"`) {
+			etag = `"` + etag + `"` // S3 leaves the quotes out here, and wants them when it is asked
+		}
+		o := object{key: below, etag: etag, size: r.S3.Object.Size, created: r.Time.UTC().Truncate(time.Millisecond)}
+		o.id = in.jobID(o.created, key, etag, r.S3.Object.VersionID, r.S3.Object.Sequencer)
+		objects = append(objects, o)
+	}
+	return objects, nil
+}
+
+// jobID is the same whenever the event is told again, and nobody without the identity of the store can guess it: an id is all that is
+// needed to see a job.
+func (in *Ingest) jobID(at time.Time, parts ...string) ocelli.JobID {
+	mac := hmac.New(sha256.New, []byte(in.Store))
+	for _, part := range append([]string{in.Bucket}, parts...) {
+		fmt.Fprintf(mac, "%d:%s", len(part), part)
+	}
+	var id ulid.ULID
+	if err := id.SetTime(uint64(at.UnixMilli())); err != nil {
+		return ocelli.JobID(ulid.Zero.String()) // a year beyond 10,000, which S3 does not tell
+	}
+	copy(id[6:], mac.Sum(nil))
+	return ocelli.JobID(id.String())
+}
