@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
