@@ -39,7 +39,7 @@ func (s *web) sorted(w http.ResponseWriter, r *http.Request) {
 func (s *web) pack(ctx context.Context, archive *zip.Writer, place int, image ocelli.ImageStatus) error {
 	folder := "waiting"
 	switch {
-	case image.Error != nil && !kept(image.Error.Code):
+	case image.Error != nil && !remedyOf(image.Error.Code).Kept:
 		return nil
 	case image.Error != nil:
 		folder = "not recognised"

@@ -23,6 +23,9 @@ type workbench struct {
 // Blank is an empty card, from which scripts make theirs.
 func (workbench) Blank() card { return card{State: ocelli.ImageWaiting, Arc: "0 100"} }
 
+// Remedies are what scripts know about errors.
+func (workbench) Remedies() []remedy { return remedies }
+
 // BlankBar is an empty bar for them.
 func (workbench) BlankBar() ocelli.Label { return ocelli.Label{} }
 
@@ -54,6 +57,7 @@ type card struct {
 	Kin     string // the parents of the best label
 	Bars    []ocelli.Label
 	Problem string // one sentence where the image failed; it begins with the image's name
+	Todo    string // one sentence: what can be done about it
 	Code    ocelli.Code
 	Kept    bool // its bytes can be shown
 }
@@ -93,8 +97,9 @@ func viewImage(place int, image ocelli.ImageStatus) card {
 	c := card{ID: image.ID, Place: place, Name: image.Name, State: image.State, Arc: "0 100", Kept: true}
 	switch {
 	case image.Error != nil:
-		c.Label, c.Problem, c.Kept = "not recognised", strings.TrimSuffix(image.Error.Message, ".")+".", kept(image.Error.Code)
-		c.Code = image.Error.Code
+		known := remedyOf(image.Error.Code)
+		c.Label, c.Problem, c.Todo = "not recognised", strings.TrimSuffix(image.Error.Message, ".")+".", known.Todo
+		c.Code, c.Kept = image.Error.Code, known.Kept
 	case image.Result != nil && len(image.Result.Labels) > 0:
 		best := image.Result.Labels[0]
 		c.Label, c.Score, c.Arc = best.Name, best.Score, arc(best.Score)
@@ -106,15 +111,6 @@ func viewImage(place int, image ocelli.ImageStatus) card {
 		c.Label = "queued"
 	}
 	return c
-}
-
-// kept reports whether the bytes of an image that failed with the code are still there and may be a picture.
-func kept(code ocelli.Code) bool {
-	switch code {
-	case ocelli.EmptyFile, ocelli.TooLarge, ocelli.UnsupportedType, ocelli.Cancelled:
-		return false
-	}
-	return true
 }
 
 // arc is a share of a circle whose length is 100, as a dash pattern. A whole one overlaps its own seam.

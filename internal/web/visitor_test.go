@@ -177,7 +177,13 @@ func (v *visitor) until(script string) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.ctx, patience)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void](script, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(0))); err != nil {
+	poll := chromedp.Poll[chromedp.Void](script, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(0))
+	_, err := chromedp.Run(ctx, poll)
+	// It may become true on another page.
+	for err != nil && ctx.Err() == nil && (strings.Contains(err.Error(), "navigated") || strings.Contains(err.Error(), "Cannot find context")) {
+		_, err = chromedp.Run(ctx, poll)
+	}
+	if err != nil {
 		v.t.Fatalf("waiting for %s: %v\n%.1500s", script, err, ask[string](v, `document.querySelector("main").innerText`))
 	}
 }

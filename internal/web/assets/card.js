@@ -1,4 +1,5 @@
 // One picture on the page. The server writes the same markup; see templates/parts.html.
+import { remedy } from "./remedy.js";
 import { arc, percent } from "./words.js";
 
 const blank = document.getElementById("card").content.firstElementChild;
@@ -49,6 +50,9 @@ export class Card {
     if (picture?.complete && picture.naturalWidth === 0) picture.classList.add("broken");
   }
 
+  // hopeful tells that the picture failed, and sending it again may help.
+  get hopeful() { return this.state === "failed" && remedy(this.code).again; }
+
   get ended() { return this.state === "done" || this.state === "failed"; }
 
   say(state, words) {
@@ -93,9 +97,12 @@ export class Card {
     this.say("failed", "not recognised");
     this.share(0);
     const problem = this.part(".problem");
-    problem.textContent = message.endsWith(".") ? message : `${message}.`;
+    const known = remedy(code);
+    const todo = document.createElement("b");
+    todo.textContent = known.todo;
+    problem.replaceChildren(message.endsWith(".") ? message : `${message}.`, " ", todo);
     problem.hidden = false;
-    if (["empty_file", "too_large", "unsupported_type", "cancelled", "unsent"].includes(code)) {
+    if (!known.kept) {
       this.part(".frame a").removeAttribute("href");
       this.part(".frame a").removeAttribute("aria-label");
     }

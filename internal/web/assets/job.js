@@ -3,9 +3,7 @@ import { Card } from "./card.js";
 import { upload } from "./upload.js";
 import { Tools } from "./tools.js";
 import { Pace } from "./pace.js";
-
-// Errors of an image that come again however often it is sent.
-const hopeless = new Set(["empty_file", "too_large", "unsupported_type", "too_many_pixels", "corrupt_image"]);
+import { isArchive } from "./pick.js";
 
 // Cards that are laid at once.
 const slice = 60;
@@ -17,6 +15,7 @@ export class Job {
     this.accepted = accepted;
     this.list = section.querySelector("#cards");
     this.cards = [];
+    this.address = location.pathname; // of what the page shows
     this.tools = new Tools(section.querySelector("#tools"), this.list);
     this.pace = new Pace(section);
     this.act("cancel").addEventListener("click", () => this.cancel());
@@ -48,6 +47,7 @@ export class Job {
     this.id = undefined;
     this.section.hidden = false;
     this.sending = true;
+    this.reached = 0;
     this.section.querySelector(".parts")?.remove();
     this.links(false);
     this.kept(null);
@@ -90,7 +90,7 @@ export class Job {
   }
 
   sent(n, share) {
-    for (const card of this.cards.slice(this.reached ?? 0, n)) {
+    for (const card of this.cards.slice(this.reached, n)) {
       card.share(0);
       card.say("waiting", "sent");
     }
@@ -103,10 +103,14 @@ export class Job {
   }
 
   began(job) {
-    this.reached = 0;
     this.id = job.id;
-    history.pushState(null, "", job.links.page);
     this.accepted(job, this.cards[0].name);
+    if (job.images.length !== this.cards.length || this.cards.some((card) => isArchive(card.file))) {
+      location.assign(job.links.page); // an archive was unpacked: the server knows what was in it
+      return;
+    }
+    history.pushState(null, "", job.links.page);
+    this.address = job.links.page;
     // Results that are there already come as events too, one by one, which keeps a large page smooth.
     job.images.forEach((image, i) => {
       this.cards[i].share(0);
@@ -167,7 +171,7 @@ export class Job {
 
   finish(state = this.section.dataset.state) {
     this.act("cancel").hidden = true;
-    this.act("retry").hidden = !this.cards.some((card) => card.state === "failed" && !hopeless.has(card.code));
+    this.act("retry").hidden = !this.cards.some((card) => card.hopeful);
     this.pace.end(state);
     this.tools.changed();
   }
@@ -188,7 +192,7 @@ export class Job {
   // retry sends the failed pictures again, as a new job. After a reload their bytes are the server's.
   async retry() {
     this.tell("");
-    const failed = this.cards.filter((card) => card.state === "failed" && !hopeless.has(card.code));
+    const failed = this.cards.filter((card) => card.hopeful);
     const files = await Promise.all(failed.map(async (card) => {
       if (card.file) return card.file;
       const answer = await fetch(`/v1/images/${card.image}/content`).catch(() => null);

@@ -1,7 +1,9 @@
 // Every way in which pictures come to the page.
 
 const picture = /\.(jpe?g|jfif|png|gif|webp|bmp|tiff?|heic|heif|avif)$/i;
+const archive = /\.(zip|tar|tgz|tar\.gz)$/i;
 const isPicture = (file) => file.type.startsWith("image/") || picture.test(file.name);
+export const isArchive = (file) => archive.test(file.name);
 
 // onPick calls take(files, leftOut) whenever somebody chooses, drops or pastes files. Of a folder only pictures are taken, and
 // leftOut counts the rest; a file that was chosen by itself is sent whatever it is, and the server says what is wrong with it.

@@ -28,5 +28,5 @@ onPick((files, leftOut) => {
 if (section.dataset.job) job.attach();
 else showRecent();
 
-// The start page and the job it became share a document: going back loads what the address says.
-addEventListener("popstate", () => location.reload());
+// The start page and the job it became share a document: going back loads what the address says. A jump within the page is no such step.
+addEventListener("popstate", () => { if (location.pathname !== job.address) location.reload(); });
