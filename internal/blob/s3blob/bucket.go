@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -22,19 +19,10 @@ import (
 // of goroutines.
 type Bucket struct{ store *Store }
 
-// Object is one object of a bucket.
-type Object struct {
-	Key  string // below the prefix
-	ETag string // tells its versions apart
-	Size int64  // bytes
-	// Modified is when it was written.
-	Modified time.Time
-}
-
-// OpenBucket returns the bucket, of which only what is below cfg.Prefix is seen, after one request as [Open] makes it.
+// OpenBucket returns the bucket, of which only what is below cfg.Prefix is seen, after one request, as [Open] does.
 func OpenBucket(ctx context.Context, conn aws.Config, cfg Config) (*Bucket, error) {
-	s := newStore(conn, cfg)
-	if err := s.try(ctx); err != nil {
+	s, err := Open(ctx, conn, cfg)
+	if err != nil {
 		return nil, err
 	}
 	return &Bucket{s}, nil
@@ -71,24 +59,4 @@ func (b *Bucket) Put(ctx context.Context, key, mediaType string, body []byte) er
 		return fmt.Errorf("put %q into bucket %s: %w", key, b.Name(), awsconn.Explain(ctx, err))
 	}
 	return nil
-}
-
-// List yields all objects in the order of their keys. It ends after the first error, which it yields.
-func (b *Bucket) List(ctx context.Context) iter.Seq2[Object, error] {
-	return func(yield func(Object, error) bool) {
-		pages := s3.NewListObjectsV2Paginator(b.store.client, &s3.ListObjectsV2Input{Bucket: &b.store.cfg.Bucket, Prefix: &b.store.prefix})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				yield(Object{}, fmt.Errorf("list bucket %s: %w", b.Name(), awsconn.Explain(ctx, err)))
-				return
-			}
-			for _, o := range page.Contents {
-				object := Object{strings.TrimPrefix(aws.ToString(o.Key), b.store.prefix), aws.ToString(o.ETag), aws.ToInt64(o.Size), aws.ToTime(o.LastModified)}
-				if !yield(object, nil) {
-					return
-				}
-			}
-		}
-	}
 }

@@ -78,22 +78,6 @@ type Store struct {
 
 // Open returns the store after one request that shows that the bucket is there and may be listed.
 func Open(ctx context.Context, conn aws.Config, cfg Config) (*Store, error) {
-	s := newStore(conn, cfg)
-	if cfg.Prefix != "" {
-		if err := blob.CheckPrefix(s.prefix); err != nil {
-			return nil, fmt.Errorf("open bucket %s: %w", cfg.Bucket, err)
-		}
-		if len(s.prefix) > maxPrefix {
-			return nil, fmt.Errorf("open bucket %s: the prefix has %d bytes, and %d are the most", cfg.Bucket, len(s.prefix), maxPrefix)
-		}
-	}
-	if err := s.try(ctx); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-func newStore(conn aws.Config, cfg Config) *Store {
 	s := &Store{cfg: cfg, client: s3.NewFromConfig(conn, func(o *s3.Options) {
 		o.UsePathStyle = cfg.PathStyle
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
@@ -102,18 +86,19 @@ func newStore(conn aws.Config, cfg Config) *Store {
 		})
 	})}
 	if cfg.Prefix != "" {
-		s.prefix = cfg.Prefix + "/"
+		if err := blob.CheckPrefix(cfg.Prefix + "/"); err != nil {
+			return nil, fmt.Errorf("open bucket %s: %w", cfg.Bucket, err)
+		}
+		if s.prefix = cfg.Prefix + "/"; len(s.prefix) > maxPrefix {
+			return nil, fmt.Errorf("open bucket %s: the prefix has %d bytes, and %d are the most", cfg.Bucket, len(s.prefix), maxPrefix)
+		}
 	}
-	return s
-}
-
-// try tries to list the bucket. A HeadBucket would not do: its answer has no body, so it cannot say what is wrong.
-func (s *Store) try(ctx context.Context) error {
-	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, Prefix: &s.prefix, MaxKeys: aws.Int32(1)})
+	// A list, and no HeadBucket: the answer to that has no body, so it cannot say what is wrong.
+	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &cfg.Bucket, Prefix: &s.prefix, MaxKeys: aws.Int32(1)})
 	if err != nil {
-		return fmt.Errorf("open bucket %s: %w", s.cfg.Bucket, awsconn.Explain(ctx, err))
+		return nil, fmt.Errorf("open bucket %s: %w", cfg.Bucket, awsconn.Explain(ctx, err))
 	}
-	return nil
+	return s, nil
 }
 
 func (s *Store) object(key string) *string { return aws.String(s.prefix + key) }
