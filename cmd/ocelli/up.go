@@ -90,9 +90,12 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	if err != nil {
 		return err
 	}
-	token := rand.Text()
+	seed, worker, err := newWorkerKey(streamName)
+	if err != nil {
+		return err
+	}
 	broker, err := natsembed.Start(ctx, natsembed.Config{
-		Dir: filepath.Join(data, "queue"), Token: token, MaxStore: int64(s.storeBytes), Logger: log,
+		Dir: filepath.Join(data, "queue"), Token: rand.Text(), Workers: worker, MaxStore: int64(s.storeBytes), Logger: log,
 	})
 	if err != nil {
 		return err
@@ -105,7 +108,7 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	defer b.close()
 
 	at := urls{queue: broker.ClientURL(), blobs: (&url.URL{Scheme: "file", Path: data}).String()}
-	h, err := openLocalFleet(s.shared, s.scaling, s.worker, at, natsTokenEnv+"="+token)
+	h, err := openLocalFleet(s.shared, s.scaling, s.worker, at, natsSeedEnv+"="+seed, natsTokenEnv+"=", "OCELLI_NATS_CREDS=")
 	if err != nil {
 		return err
 	}

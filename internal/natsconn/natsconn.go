@@ -30,8 +30,9 @@ type Config struct {
 	URL string
 	// Name is how the connection is called in the server's lists: the role and the host, for one.
 	Name string
-	// Token, or else Creds, a file as `nsc` makes it, says who connects. Both may be empty.
+	// Token, or else Seed, the secret half of an NKEY, or Creds, a file as `nsc` makes it, says who connects. All may be empty.
 	Token string
+	Seed  string
 	Creds string
 	// CA is a file of certificates (PEM) that the server's is checked against, where it is not signed
 	// by one that the system knows. Cert and Key are files of the client's own certificate, both or neither.
@@ -41,10 +42,11 @@ type Config struct {
 }
 
 // FromEnv reads what belongs to the deployment and not to the process from the environment: OCELLI_NATS_TOKEN,
-// OCELLI_NATS_CREDS, OCELLI_NATS_CA, OCELLI_NATS_CERT and OCELLI_NATS_KEY. getenv is os.Getenv outside tests.
+// OCELLI_NATS_SEED, OCELLI_NATS_CREDS, OCELLI_NATS_CA, OCELLI_NATS_CERT and OCELLI_NATS_KEY. getenv is os.Getenv outside tests.
 func FromEnv(getenv func(string) string) Config {
 	return Config{
 		Token: getenv("OCELLI_NATS_TOKEN"),
+		Seed:  getenv("OCELLI_NATS_SEED"),
 		Creds: getenv("OCELLI_NATS_CREDS"),
 		CA:    getenv("OCELLI_NATS_CA"),
 		Cert:  getenv("OCELLI_NATS_CERT"),
@@ -66,8 +68,13 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("the NATS address %q must look like nats://host:4222 or tls://host:4222", addr))
 		}
 	}
-	if c.Token != "" && c.Creds != "" {
-		errs = append(errs, errors.New("OCELLI_NATS_TOKEN and OCELLI_NATS_CREDS are both set; only one can be used"))
+	if c.Token != "" && c.Creds != "" || c.Seed != "" && c.Token+c.Creds != "" {
+		errs = append(errs, errors.New("of OCELLI_NATS_TOKEN, OCELLI_NATS_SEED and OCELLI_NATS_CREDS more than one is set; only one can be used"))
+	}
+	if c.Seed != "" {
+		if _, err := Inbox(c.Seed); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if (c.Cert == "") != (c.Key == "") {
 		errs = append(errs, errors.New("OCELLI_NATS_CERT and OCELLI_NATS_KEY must be set together"))
@@ -92,6 +99,9 @@ func (c Config) options() []nats.Option {
 	opts := append(Options(c.Name, c.Logger), nats.Timeout(connectTimeout))
 	if c.Token != "" {
 		opts = append(opts, nats.Token(c.Token))
+	}
+	if c.Seed != "" {
+		opts = append(opts, bySeed(c.Seed)...)
 	}
 	if c.Creds != "" {
 		opts = append(opts, nats.UserCredentials(c.Creds))
@@ -144,7 +154,7 @@ func advice(err error) string {
 	var unknown *tls.CertificateVerificationError
 	switch {
 	case errors.Is(err, nats.ErrAuthorization):
-		return "check OCELLI_NATS_TOKEN or OCELLI_NATS_CREDS"
+		return "check OCELLI_NATS_TOKEN, OCELLI_NATS_SEED or OCELLI_NATS_CREDS"
 	case errors.As(err, &unknown), errors.Is(err, nats.ErrSecureConnRequired):
 		return "check OCELLI_NATS_CA, and that the address begins with tls://"
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout):

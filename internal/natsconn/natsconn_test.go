@@ -26,7 +26,7 @@ func serve(t *testing.T, dir, listen string) *natsembed.Server {
 
 func TestFromEnv(t *testing.T) {
 	got := FromEnv(func(name string) string { return strings.ToLower(strings.TrimPrefix(name, "OCELLI_NATS_")) })
-	want := Config{Token: "token", Creds: "creds", CA: "ca", Cert: "cert", Key: "key"}
+	want := Config{Token: "token", Seed: "seed", Creds: "creds", CA: "ca", Cert: "cert", Key: "key"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

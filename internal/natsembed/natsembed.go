@@ -37,13 +37,32 @@ type Config struct {
 	// Listen is where other processes connect: a numeric host and a port, "127.0.0.1:0" when it is
 	// empty. Port 0 is any free one.
 	Listen string
-	// Token is the secret that every connection must show. It must not be empty.
+	// Token is the secret that every connection must show, unless it is one of Workers. It must not be empty.
 	Token string
+	// Workers, where it is not nil, may connect by a key of their own and do only what is listed.
+	Workers *Limited
 	// MaxStore is the most bytes that all streams together may take on disk. 0 leaves it to the server:
 	// three quarters of what is free.
 	MaxStore int64
 	// Logger gets the server's warnings and errors, and its notices at the level of debugging.
 	Logger *slog.Logger
+}
+
+// Limited is a client that may publish to some subjects and subscribe to some, and do nothing else: not even see what else there is.
+type Limited struct {
+	Key                string   // its public NKEY: https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth
+	Publish, Subscribe []string // subjects, wildcards among them
+}
+
+// users are the clients that connect by keys of their own.
+func (c Config) users() []*server.NkeyUser {
+	if c.Workers == nil {
+		return nil
+	}
+	return []*server.NkeyUser{{Nkey: c.Workers.Key, Permissions: &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: c.Workers.Publish},
+		Subscribe: &server.SubjectPermission{Allow: c.Workers.Subscribe},
+	}}}
 }
 
 // Server is a running NATS server. One whose disk takes no more is replaced by a new one on the same store and address; see [Server.Run].
@@ -93,6 +112,7 @@ func (s *Server) start(ctx context.Context) (*server.Server, *serverLog, error) 
 		Host:                   s.host,
 		Port:                   s.port,
 		Authorization:          cfg.Token,
+		Nkeys:                  cfg.users(),
 		NoSigs:                 true,
 		JetStream:              true,
 		JetStreamDomain:        domain,

@@ -124,6 +124,14 @@ func Attach(ctx context.Context, nc *nats.Conn, cfg Config) (*Queue, error) {
 	return &Queue{nc: nc, cfg: cfg}, nil
 }
 
+// ReceiverSubjects are the subjects to which a process must be allowed to publish that opens a queue which is there, receives from it and
+// settles what it received. With them it can neither send messages nor change or remove the queue.
+func ReceiverSubjects(name string) []string {
+	return []string{
+		"$JS.API.STREAM.INFO." + name, "$JS.API.CONSUMER.LIST." + name, "$JS.API.CONSUMER.MSG.NEXT." + name + ".*", "$JS.ACK." + name + ".>",
+	}
+}
+
 const nameChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 func (q *Queue) subject(lane int) string  { return fmt.Sprintf("%s.lane.%d", q.cfg.Name, lane) }
