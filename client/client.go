@@ -11,13 +11,10 @@ import (
 	"io"
 	"iter"
 	"maps"
-	"mime/multipart"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/ocelli/ocelli"
 )
@@ -50,70 +47,6 @@ func New(server string, options ...Option) (*Client, error) {
 		set(c)
 	}
 	return c, nil
-}
-
-// File is one image to send.
-type File struct {
-	Name string
-	Open func() (io.ReadCloser, error) // called when its turn comes
-}
-
-// Submit sends the files as one job, as a stream, and waits up to wait for its results.
-func (c *Client) Submit(ctx context.Context, files iter.Seq[File], wait time.Duration) (*ocelli.Job, error) {
-	return c.SubmitOnce(ctx, "", files, wait)
-}
-
-// SubmitOnce is Submit with an idempotency key: the same files sent again with the same key are the same job, so that a request of which
-// it is not known whether it arrived can be repeated. An empty key is none.
-func (c *Client) SubmitOnce(ctx context.Context, key string, files iter.Seq[File], wait time.Duration) (*ocelli.Job, error) {
-	body, form := io.Pipe()
-	parts := multipart.NewWriter(form)
-	written := make(chan error, 1)
-	go func() {
-		err := errors.Join(writeFiles(parts, files), parts.Close())
-		form.CloseWithError(err)
-		written <- err
-	}()
-	headers := http.Header{"Content-Type": {parts.FormDataContentType()}}
-	if key != "" {
-		headers.Set("Idempotency-Key", key)
-	}
-	var job ocelli.Job
-	err := c.call(ctx, http.MethodPost, "/v1/jobs?wait="+wait.String(), headers, body, &job)
-	body.Close()
-	// A file that could not be read is the reason, and not what the broken request made of it.
-	if unread := <-written; err != nil && ocelli.AsError(err) == nil && unread != nil && !errors.Is(unread, io.ErrClosedPipe) {
-		err = unread
-	}
-	return &job, err
-}
-
-func writeFiles(parts *multipart.Writer, files iter.Seq[File]) error {
-	for f := range files {
-		part, err := parts.CreateFormFile("image", plain(f.Name))
-		if err != nil {
-			return err
-		}
-		r, err := f.Open()
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(part, r)
-		if err = errors.Join(err, r.Close()); err != nil {
-			return fmt.Errorf("sending %s: %w", f.Name, err)
-		}
-	}
-	return nil
-}
-
-// plain makes a name fit for a header: without folders and control characters, which the server would remove as well.
-func plain(name string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return -1
-		}
-		return r
-	}, filepath.Base(name))
 }
 
 // Classify sends one image and returns its labels.

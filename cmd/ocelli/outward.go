@@ -55,6 +55,7 @@ func (s *outwardSettings) problems() []error {
 // sender returns the part of a node that tells of ended jobs.
 func (s *outwardSettings) sender(b *backends, results *result.Store, tracker *result.Tracker, log *slog.Logger) *webhook.Sender {
 	secrets, _ := webhook.ParseSecrets(os.Getenv(webhookSecretEnv)) // checked with the other settings
+	_ = os.Unsetenv(webhookSecretEnv)                               // workers, which read what strangers sent, need not have it
 	sender := &webhook.Sender{
 		Blobs: b.blobs, Results: results, Tracker: tracker,
 		Policy: s.webhooks.Policy, Client: webhook.NewClient(s.webhooks.Policy), Secrets: secrets, Log: log,
