@@ -13,4 +13,8 @@ scripts/licenses.sh > cmd/ocelli/licenses.txt
 go build -trimpath -tags dist,nodynamic -ldflags "-s -w -X github.com/ocelli/ocelli.version=$VERSION" -o "$out" ./cmd/ocelli
 (cd dist && sha256sum "$(basename "$out")" > "$(basename "$out").sha256")
 cp cmd/ocelli/licenses.txt "$out.licenses.txt"
+# For packages: man pages, and completions of the common shells.
+rm -rf dist/man dist/completions && mkdir -p dist/completions
+"$out" man dist/man
+for shell in bash zsh fish; do "$out" completion $shell > dist/completions/ocelli.$shell; done
 ls -lh "$out"*

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/blob/s3blob"
 	"github.com/ocelli/ocelli/internal/bulk"
 	"github.com/ocelli/ocelli/internal/classify"
 )
@@ -44,10 +45,10 @@ func newClassifyCommand() *cobra.Command {
 	var o classifyOptions
 	cmd := &cobra.Command{
 		Use:   "classify PATH|URL…",
-		Short: "Print the labels of images: files, folders with all that is in them, URLs; sort them; watch a folder",
+		Short: "Print the labels of images: files, folders with all that is in them, URLs, buckets; sort them; watch a folder",
 		Long: "Classify prints the labels of images. It needs no server: the model runs in this process. With --server the\n" +
 			"images are sent there instead. A folder stands for all the images below it, and so does a pattern like 'photos/**/*.jpg' in\n" +
-			"quotes; other files are passed over. \"-\" is one image from standard input.\n\n" +
+			"quotes, and s3://BUCKET/FOLDER; other files are passed over. \"-\" is one image from standard input.\n\n" +
 			"With --out the results go to a file, one line each, and a run that was broken off goes on where it was by --resume: images\n" +
 			"whose results are there are passed over. The exit code is 3 where some images failed.",
 		Example: "  ocelli classify dog.jpg\n  ocelli classify ~/Pictures --out labels.ndjson --resume\n" +
@@ -120,6 +121,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, stdin io.Reade
 	}
 	counts := new(bulk.Counts)
 	finder := &bulk.Finder{Counts: counts}
+	finder.Buckets = (&buckets{finder: finder, open: map[string]*s3blob.Store{}}).find
 	progress := &bulkProgress{counts: counts, began: time.Now()}
 	run := &bulk.Run{Counts: counts}
 	// A file of results is made when everything else that can be wrong is right.
@@ -152,7 +154,7 @@ func (o *classifyOptions) run(ctx context.Context, args []string, stdin io.Reade
 
 // named returns an error where nothing has a name that was given, before work begins.
 func named(arg string) error {
-	if arg == "-" || bulk.IsURL(arg) || bulk.IsPattern(arg) {
+	if arg == "-" || bulk.IsURL(arg) || bulk.IsBucket(arg) || bulk.IsPattern(arg) {
 		return nil
 	}
 	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) {
@@ -249,7 +251,7 @@ func apart(copies string, sources []string) error {
 	}
 	for _, source := range sources {
 		abs, err := filepath.Abs(source)
-		if err != nil || source == "" || bulk.IsURL(source) {
+		if err != nil || source == "" || bulk.IsURL(source) || bulk.IsBucket(source) {
 			continue
 		}
 		if rel, err := filepath.Rel(copies, abs); err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {

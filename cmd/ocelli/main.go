@@ -81,7 +81,6 @@ func newRootCommand() *cobra.Command {
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:               true,
 		SilenceErrors:              true,
-		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
 		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return loadSettings(cmd, os.LookupEnv) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -90,8 +89,9 @@ func newRootCommand() *cobra.Command {
 	root.PersistentFlags().String("config", "", "read settings from this TOML `FILE`")
 	root.AddCommand(
 		newUpCommand(), newServeCommand(), newScaleCommand(), newWorkerCommand(), newClassifyCommand(),
-		newJobsCommand(), newLoadCommand(), newKeysCommand(), newStatusCommand(), newWhyCommand(), newCleanCommand(), newModelsCommand(), newSimCommand(), newVersionCommand(), newThumbnailsCommand(),
+		newJobsCommand(), newLoadCommand(), newKeysCommand(), newStatusCommand(), newWhyCommand(), newCleanCommand(), newModelsCommand(), newSimCommand(), newVersionCommand(), newManCommand(), newThumbnailsCommand(),
 	)
+	complete(root)
 	return root
 }
 

@@ -110,7 +110,7 @@ func newModelsPullCommand() *cobra.Command {
 			"The proxies in HTTPS_PROXY and NO_PROXY are honoured.",
 		Example: "  ocelli models pull mobilenetv2-12\n  ocelli models pull resnet50-v2-7 --mirror https://mirror.example.org/onnx\n" +
 			"  ocelli models pull resnet50-v2-7 --from ~/Downloads/resnet50-v2-7.onnx",
-		Args: countArgs(1, 100, "name a model: `ocelli models list` has them"),
+		Args: countArgs(1, 100, "name a model: `ocelli models list` has them"), ValidArgsFunction: completeCatalog,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if mirror != "" && from != "" || from != "" && len(args) > 1 {
 				return usageError{errors.New("--from is one file for one model, and does not go with --mirror")}

@@ -18,6 +18,9 @@ import (
 type Item struct {
 	Name string // what results call it: a path, a URL
 	Path string // of the file on this machine; "" where it is none
+	Size int64  // bytes, where that is known before it is read; 0 where it is not
+	// Maybe says that nobody has named it and that it may be no image at all: then it is passed over.
+	Maybe bool
 	// Open returns its bytes; the caller closes them. It may be called more than once.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }
@@ -115,6 +118,10 @@ func (r *Run) fresh(ctx context.Context, missing *bool) iter.Seq[Item] {
 }
 
 func (r *Run) keep(ctx context.Context, item Item, res ocelli.Result) error {
+	if res.Error == errPassedOver {
+		r.Counts.Found.Add(-1)
+		return nil
+	}
 	failed := res.Error != nil
 	for _, out := range r.Outputs {
 		err := out.Put(ctx, item, res)

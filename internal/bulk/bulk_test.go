@@ -10,6 +10,7 @@ import (
 	"image/png"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -172,21 +173,38 @@ func TestListsAreOfLinesOrOfNamesEndedByZero(t *testing.T) {
 	names(dir, newFinder().List(ctx, waiting)) // must not wait for a terminal when the run is broken off
 }
 
-func TestStoredImagesAreFound(t *testing.T) {
-	store := new(blob.Mem)
-	for _, key := range []string{"photos/a", "photos/b", "other/c"} {
-		if _, err := store.Put(t.Context(), key, bytes.NewReader(red)); err != nil {
-			t.Fatal(err)
+// bucket is a bucket in memory.
+type bucket map[string][]byte
+
+func (b bucket) ListAny(_ context.Context, prefix string) iter.Seq2[blob.Info, error] {
+	return func(yield func(blob.Info, error) bool) {
+		for _, key := range slices.Sorted(maps.Keys(b)) {
+			if strings.HasPrefix(key, prefix) && !yield(blob.Info{Key: key, Size: int64(len(b[key]))}, nil) {
+				return
+			}
 		}
 	}
-	items := newFinder().Stored(t.Context(), store, "photos/", "s3://bucket/")
-	if diff := cmp.Diff([]string{"s3://bucket/photos/a", "s3://bucket/photos/b"}, names("DIR", items)); diff != "" {
-		t.Error(diff)
+}
+
+func (b bucket) OpenAny(_ context.Context, key string) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(b[key])), nil
+}
+
+func TestImagesOfABucket(t *testing.T) {
+	b := bucket{"my photos/a": red, "my photos/ü/b.png": blue, "my photos/notes.txt": []byte("no"), "my photos/": nil, "my photos 2/c": red, "d.png": blue}
+	for path, want := range map[string]string{
+		"my photos":           "my photos/a red\nmy photos/ü/b.png blue\n",
+		"my photos/":          "my photos/a red\nmy photos/ü/b.png blue\n",
+		"d.png":               "d.png blue\n",
+		"my photos/notes.txt": "my photos/notes.txt unsupported_type: s3://b/my photos/notes.txt is not an image: it begins like plain text\n",
+		"":                    "d.png blue\nmy photos 2/c red\nmy photos/a red\nmy photos/ü/b.png blue\n",
+	} {
+		got := results(t, newFinder().Stored(t.Context(), b, path, "s3://b/"))
+		if diff := cmp.Diff(want, strings.ReplaceAll("\n"+got, "\ns3://b/", "\n")[1:]); diff != "" {
+			t.Errorf("%q: %s", path, diff)
+		}
 	}
-	if got := results(t, items); got != "s3://bucket/photos/a red\ns3://bucket/photos/b red\n" {
-		t.Errorf("got %s", got)
-	}
-	if diff := cmp.Diff([]string{"!there is nothing at s3://bucket/none/"}, names("DIR", newFinder().Stored(t.Context(), store, "none/", "s3://bucket/"))); diff != "" {
+	if diff := cmp.Diff([]string{"!there is nothing at s3://b/none"}, names("DIR", newFinder().Stored(t.Context(), b, "none", "s3://b/"))); diff != "" {
 		t.Error(diff)
 	}
 }

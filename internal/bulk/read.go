@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/decode"
 )
 
 // MaxImageBytes is the limit for one image, on the command line as in the service.
@@ -29,12 +30,21 @@ func read(ctx context.Context, item Item) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	return ReadAll(r)
+	data, err := ReadAll(r)
+	if err == nil && item.Maybe && decode.Sniff(data) == "" {
+		return nil, errPassedOver
+	}
+	return data, err
 }
+
+// errPassedOver is the error of an item that may be no image and is none.
+var errPassedOver = ocelli.Errorf(ocelli.UnsupportedType, "is passed over")
 
 // fault is the error of an item as its result tells it.
 func fault(item Item, err error) *ocelli.Error {
-	if e := ocelli.AsError(err); e != nil {
+	if e := ocelli.AsError(err); e == errPassedOver {
+		return e
+	} else if e != nil {
 		return ocelli.Errorf(e.Code, "%s %s", item.Name, e.Message)
 	}
 	return ocelli.Errorf(ocelli.Unavailable, "%v", err)

@@ -31,8 +31,15 @@ func IsURL(name string) bool {
 	return strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://")
 }
 
-// Named yields what a name stands for: a file, whatever it is; the images in a folder; those that match a pattern; a URL.
+// IsBucket reports whether a name is the address of images in a bucket.
+func IsBucket(name string) bool { return strings.HasPrefix(name, "s3://") }
+
+// Named yields what a name stands for: a file, whatever it is; the images in a folder; those that match a pattern; a URL; the images
+// in a bucket.
 func (f *Finder) Named(ctx context.Context, name string) Items {
+	if IsBucket(name) && f.Buckets != nil {
+		return f.Buckets(ctx, name)
+	}
 	if IsURL(name) {
 		return One(f.Fetched(name))
 	}
@@ -156,6 +163,8 @@ func (f *Finder) Count(ctx context.Context, names []string) {
 		info, err := os.Stat(name)
 		matching := func(string) bool { return true }
 		switch {
+		case IsBucket(name):
+			return // it is counted while it is listed, so the end is not known before it
 		case err == nil && info.IsDir():
 		case err != nil && IsPattern(name) && !IsURL(name):
 			pattern := name

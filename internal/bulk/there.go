@@ -145,6 +145,9 @@ func (t *There) batches(ctx context.Context, found <-chan Item, futures chan<- f
 }
 
 func sizeOf(item Item) int64 {
+	if item.Size > 0 {
+		return item.Size
+	}
 	if item.Path != "" {
 		if info, err := os.Stat(item.Path); err == nil {
 			return info.Size()

@@ -18,6 +18,8 @@ type Finder struct {
 	Counts *Counts
 	// Without is a folder that is passed over wherever it is met, "" for none: where this run writes.
 	Without string
+	// Buckets yields the images at an address like s3://BUCKET/PATH; nil where there are none.
+	Buckets func(ctx context.Context, name string) Items
 }
 
 // namesAtOnce bounds how many names of one folder are in memory. They are walked through in the order of the alphabet, and in a folder

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"strings"
 
@@ -12,6 +13,15 @@ import (
 	"github.com/ocelli/ocelli/internal/awsconn"
 	"github.com/ocelli/ocelli/internal/blob"
 )
+
+// ListAny yields the objects that others have put into the bucket, under whatever keys S3 takes, that begin with prefix. Prefix and keys
+// are those of the whole bucket; what is not below the store's prefix is not listed.
+func (s *Store) ListAny(ctx context.Context, prefix string) iter.Seq2[blob.Info, error] {
+	if !strings.HasPrefix(prefix, s.prefix) {
+		return func(func(blob.Info, error) bool) {}
+	}
+	return s.objects(ctx, prefix)
+}
 
 // OpenAny returns the bytes of an object that others have put into the bucket, under whatever key S3 takes. The key is that of the whole
 // bucket; one that is not below the store's prefix, and one that may not be read, is not found. The caller closes what is returned.

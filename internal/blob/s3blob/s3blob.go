@@ -76,8 +76,8 @@ type Store struct {
 	prefix string // of every object: empty, or ending in a slash
 }
 
-// Open returns the store after one request that shows that the bucket is there and may be listed.
-func Open(ctx context.Context, conn aws.Config, cfg Config) (*Store, error) {
+// New returns the store without a request.
+func New(conn aws.Config, cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, client: s3.NewFromConfig(conn, func(o *s3.Options) {
 		o.UsePathStyle = cfg.PathStyle
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
@@ -93,8 +93,17 @@ func Open(ctx context.Context, conn aws.Config, cfg Config) (*Store, error) {
 			return nil, fmt.Errorf("open bucket %s: the prefix has %d bytes, and %d are the most", cfg.Bucket, len(s.prefix), maxPrefix)
 		}
 	}
+	return s, nil
+}
+
+// Open returns the store after one request that shows that the bucket is there and may be listed.
+func Open(ctx context.Context, conn aws.Config, cfg Config) (*Store, error) {
+	s, err := New(conn, cfg)
+	if err != nil {
+		return nil, err
+	}
 	// A list, and no HeadBucket: the answer to that has no body, so it cannot say what is wrong.
-	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &cfg.Bucket, Prefix: &s.prefix, MaxKeys: aws.Int32(1)})
+	_, err = s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &cfg.Bucket, Prefix: &s.prefix, MaxKeys: aws.Int32(1)})
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", cfg.Bucket, awsconn.Explain(ctx, err))
 	}
@@ -122,7 +131,19 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, er
 			yield(blob.Info{}, fmt.Errorf("list: %w", err))
 			return
 		}
-		pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, Prefix: s.object(prefix)})
+		for info, err := range s.objects(ctx, *s.object(prefix)) {
+			info.Key = strings.TrimPrefix(info.Key, s.prefix)
+			if !yield(info, err) {
+				return
+			}
+		}
+	}
+}
+
+// objects yields what is in the bucket under keys that begin with prefix, by their whole keys.
+func (s *Store) objects(ctx context.Context, prefix string) iter.Seq2[blob.Info, error] {
+	return func(yield func(blob.Info, error) bool) {
+		pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, Prefix: &prefix})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
@@ -130,8 +151,7 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, er
 				return
 			}
 			for _, o := range page.Contents {
-				info := blob.Info{Key: strings.TrimPrefix(aws.ToString(o.Key), s.prefix), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)}
-				if !yield(info, nil) {
+				if !yield(blob.Info{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)}, nil) {
 					return
 				}
 			}
