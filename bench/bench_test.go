@@ -33,8 +33,8 @@ func TestNetworks(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer m.Close()
-		if rate, err := limit(t.Context(), m, painted(2, 300, 200), 4); err != nil || rate <= 0 {
-			t.Errorf("%s: %v images/s, %v", name, rate, err)
+		if p, err := limit(t.Context(), m, painted(2, 300, 200), 4); err != nil || p.rate <= 0 {
+			t.Errorf("%s: %v images/s, %v", name, p.rate, err)
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ocelli/ocelli/internal/classify"
 	"github.com/ocelli/ocelli/internal/classify/onnx"
 	"github.com/ocelli/ocelli/internal/decode"
@@ -62,14 +64,24 @@ func (m model) args() []string {
 	return []string{"--model", m.path}
 }
 
+// pace is how fast images were done.
+type pace struct {
+	rate float64 // images per second
+	cpu  float64 // milliseconds of processor time for each
+}
+
+func paceOf(images int, took, cpu time.Duration) pace {
+	return pace{float64(images) / took.Seconds(), ms(cpu) / float64(images)}
+}
+
 // limit is what one process can do with the pictures: as many goroutines as there are cores, each of which takes one picture from its
-// bytes to its labels, with no queue, store or network between. It returns images per second.
-func limit(ctx context.Context, m *onnx.Model, pictures [][]byte, images int) (float64, error) {
+// bytes to its labels, with no queue, store or network between.
+func limit(ctx context.Context, m *onnx.Model, pictures [][]byte, images int) (pace, error) {
 	decoder := decode.New(decode.Limits{})
 	var next atomic.Int64
 	var all sync.WaitGroup
 	errs := make(chan error, runtime.NumCPU())
-	began := time.Now()
+	began, cpu := time.Now(), ownCPU()
 	for range runtime.NumCPU() {
 		all.Go(func() {
 			for i := next.Add(1); i <= int64(images); i = next.Add(1) {
@@ -88,10 +100,19 @@ func limit(ctx context.Context, m *onnx.Model, pictures [][]byte, images int) (f
 	took := time.Since(began)
 	select {
 	case err := <-errs:
-		return 0, err
+		return pace{}, err
 	default:
 	}
-	return float64(images) / took.Seconds(), nil
+	return paceOf(images, took, ownCPU()-cpu), nil
+}
+
+// ownCPU is the processor time that this process has taken.
+func ownCPU() time.Duration {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		panic(err) // it cannot fail with these arguments
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // models are those that the service is measured with.
@@ -142,61 +163,76 @@ func (b *bench) serviceOverLimit(ctx context.Context) error {
 		return err
 	}
 	t := b.table("Service ÷ limit", "The same photos through HTTP, the durable queue, worker processes and back, in jobs of 100 over three connections, against "+
-		"one process that only decodes and infers on all cores.", "network", "limit, images/s", "service, images/s", "service ÷ limit")
+		"one process that only decodes and infers on all cores. Processor time is that of the service and its workers, without who sends.",
+		"network", "limit, images/s", "service, images/s", "service ÷ limit", "processor, ms per image: limit", "service", "limit ÷ service")
 	for _, m := range all {
-		var limits, services, ratios []float64
+		var limits, services, ratios, limitCPU, serviceCPU, cpuRatios []float64
 		for range b.rounds {
 			l, s, err := b.pair(ctx, m, pictures)
 			if err != nil {
 				return fmt.Errorf("%s: %w", m.says, err)
 			}
-			limits, services, ratios = append(limits, l), append(services, s), append(ratios, s/l)
-			b.say("%s: limit %.0f, service %.0f images/s: %.2f", m.says, l, s, s/l)
+			limits, services, ratios = append(limits, l.rate), append(services, s.rate), append(ratios, s.rate/l.rate)
+			limitCPU, serviceCPU, cpuRatios = append(limitCPU, l.cpu), append(serviceCPU, s.cpu), append(cpuRatios, l.cpu/s.cpu)
+			b.say("%s: limit %.0f, service %.0f images/s: %.2f; processor %.1f and %.1f ms: %.2f", m.says, l.rate, s.rate, s.rate/l.rate, l.cpu, s.cpu, l.cpu/s.cpu)
 		}
-		t.row(m.says, spread(limits, "%.0f"), spread(services, "%.0f"), spread(ratios, "%.2f"))
+		t.row(m.says, spread(limits, "%.0f"), spread(services, "%.0f"), spread(ratios, "%.2f"), spread(limitCPU, "%.1f"), spread(serviceCPU, "%.1f"), spread(cpuRatios, "%.2f"))
 		b.result("service_over_limit_"+m.key, median(ratios))
 	}
 	return nil
 }
 
 // pair measures the limit before and after the service, so that a machine that changes its pace harms both alike.
-func (b *bench) pair(ctx context.Context, m model, pictures [][]byte) (atLimit, atService float64, err error) {
-	one := func() (float64, error) {
-		classifier, err := m.open()
-		if err != nil {
-			return 0, err
-		}
-		defer classifier.Close()
-		if _, err := limit(ctx, classifier, pictures, 20); err != nil { // warm
-			return 0, err
-		}
-		rate, err := limit(ctx, classifier, pictures, 50)
-		if err != nil {
-			return 0, err
-		}
-		return limit(ctx, classifier, pictures, int(rate*b.seconds/2)+1)
-	}
-	before, err := one()
+func (b *bench) pair(ctx context.Context, m model, pictures [][]byte) (atLimit, atService pace, err error) {
+	before, err := b.atLimit(ctx, m, pictures)
 	if err != nil {
-		return 0, 0, err
+		return pace{}, pace{}, err
 	}
+	if atService, err = b.atService(ctx, m, pictures); err != nil {
+		return pace{}, pace{}, err
+	}
+	after, err := b.atLimit(ctx, m, pictures)
+	return pace{(before.rate + after.rate) / 2, (before.cpu + after.cpu) / 2}, atService, err
+}
+
+func (b *bench) atLimit(ctx context.Context, m model, pictures [][]byte) (pace, error) {
+	classifier, err := m.open()
+	if err != nil {
+		return pace{}, err
+	}
+	defer classifier.Close()
+	if _, err := limit(ctx, classifier, pictures, 20); err != nil { // warm
+		return pace{}, err
+	}
+	p, err := limit(ctx, classifier, pictures, 50)
+	if err != nil {
+		return pace{}, err
+	}
+	return limit(ctx, classifier, pictures, int(p.rate*b.seconds/2)+1)
+}
+
+func (b *bench) atService(ctx context.Context, m model, pictures [][]byte) (pace, error) {
 	s, _, err := b.start(ctx, m.args()...)
 	if err != nil {
-		return 0, 0, err
+		return pace{}, err
 	}
+	defer s.stop()
 	job := jobOf(pictures, 100)
-	if err = steady(ctx, s, job, 3, 2*time.Second, nil); err == nil { // the fleet grows
-		var images atomic.Int64
-		began := time.Now()
-		err = steady(ctx, s, job, 3, time.Duration(b.seconds*float64(time.Second)), &images)
-		atService = float64(images.Load()) / time.Since(began).Seconds()
+	if err := steady(ctx, s, job, 3, 2*time.Second, nil); err != nil { // the fleet grows
+		return pace{}, err
 	}
-	s.stop()
+	cpu, err := s.cpu()
 	if err != nil {
-		return 0, 0, err
+		return pace{}, err
 	}
-	after, err := one()
-	return (before + after) / 2, atService, err
+	var images atomic.Int64
+	began := time.Now()
+	if err := steady(ctx, s, job, 3, b.length(), &images); err != nil {
+		return pace{}, err
+	}
+	took := time.Since(began)
+	after, err := s.cpu()
+	return paceOf(int(images.Load()), took, after-cpu), err
 }
 
 // steady keeps so many connections busy with a request for some time, and counts the images that were answered.

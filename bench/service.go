@@ -172,6 +172,32 @@ func (s *service) until(ctx context.Context, most time.Duration, is func(backlog
 func (s *service) residentMB() (float64, error) { return s.memory("VmRSS:") }
 func (s *service) peakMB() (float64, error)     { return s.memory("VmHWM:") }
 
+// cpu is the processor time that the service and the workers it has now have taken.
+func (s *service) cpu() (time.Duration, error) {
+	root := s.cmd.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", root, root))
+	if err != nil {
+		return 0, err
+	}
+	ticks := 0
+	for _, pid := range append(strings.Fields(string(children)), strconv.Itoa(root)) {
+		text, err := os.ReadFile("/proc/" + pid + "/stat")
+		if err != nil {
+			return 0, err
+		}
+		_, after, _ := strings.Cut(string(text), ") ")
+		fields := strings.Fields(after)
+		for _, field := range fields[11:13] { // in user and in kernel mode
+			n, err := strconv.Atoi(field)
+			if err != nil {
+				return 0, err
+			}
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
+}
+
 func (s *service) memory(of string) (float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {

@@ -96,11 +96,11 @@ func (b *bench) jobs(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			rate, err := limit(ctx, classifier, photos, 200)
+			p, err := limit(ctx, classifier, photos, 200)
 			if err != nil {
 				return err
 			}
-			limits = append(limits, 100/rate)
+			limits = append(limits, 100/p.rate)
 			b.say("%s: limit %.2f, warm %.2f, cold %.2f, first %.2f s", m.says, limits[len(limits)-1], warm[len(warm)-1], cold[len(cold)-1], first[len(first)-1])
 		}
 		if err := classifier.Close(); err != nil {
