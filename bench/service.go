@@ -174,13 +174,21 @@ func (s *service) peakMB() (float64, error)     { return s.memory("VmHWM:") }
 
 // cpu is the processor time that the service and the workers it has now have taken.
 func (s *service) cpu() (time.Duration, error) {
-	root := s.cmd.Process.Pid
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", root, root))
+	root := strconv.Itoa(s.cmd.Process.Pid)
+	lists, err := filepath.Glob("/proc/" + root + "/task/*/children") // of each thread its own
 	if err != nil {
 		return 0, err
 	}
+	pids := []string{root}
+	for _, list := range lists {
+		children, err := os.ReadFile(list)
+		if err != nil {
+			return 0, err
+		}
+		pids = append(pids, strings.Fields(string(children))...)
+	}
 	ticks := 0
-	for _, pid := range append(strings.Fields(string(children)), strconv.Itoa(root)) {
+	for _, pid := range pids {
 		text, err := os.ReadFile("/proc/" + pid + "/stat")
 		if err != nil {
 			return 0, err

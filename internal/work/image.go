@@ -90,6 +90,7 @@ func (w *Worker) handle(ctx context.Context, d *queue.Delivery) bool {
 	if d.Attempt > 1 {
 		forget(ctx, w.Blobs, task.Image)
 	}
+	w.pace.took(res.Timings, time.Since(saving))
 	logEnd(log, res, time.Since(leased))
 	return true
 }
@@ -198,13 +199,11 @@ func (w *Worker) look(ctx context.Context, data []byte, res *ocelli.Result) erro
 
 	began := time.Now()
 	labels, err := w.Classifier.Classify(ctx, picture.Pixels)
-	inferred := time.Now()
-	res.Timings.Infer = ms(inferred.Sub(began))
+	res.Timings.Infer = ms(time.Since(began))
 	telemetry.Step(ctx, "infer", began)
 	if err != nil {
 		return fmt.Errorf("classifying: %w", err)
 	}
-	w.pace.took(inferred.Sub(looked))
 	model := w.Classifier.Model()
 	res.Labels, res.Model = labels[0], &model
 	return nil

@@ -3,37 +3,46 @@ package work
 import (
 	"sync"
 	"time"
+
+	"github.com/ocelli/ocelli"
 )
 
 const (
-	aheadTime = 30 * time.Millisecond // of work that a worker has leased, as a rule
+	aheadTime = 20 * time.Millisecond // for which a worker has work when the queue gives it none
 	maxAhead  = 32                    // images that a worker has leased at most, however fast it is
-	paceShare = 0.1                   // of the last image in the mean
+	paceShare = 0.1                   // of the last image in the means
+
+	besideMost = time.Second // of one image: where the store does not answer for a while, that is no measure
 )
 
-// pace is how fast images are worked on.
+// pace is how long images take, on the mean: in the decoder and the network, and beside that, for being fetched, saved and acknowledged.
 type pace struct {
-	mu   sync.Mutex
-	mean time.Duration // for one image; 0 before the first
+	mu             sync.Mutex
+	known          bool
+	looked, beside time.Duration
 }
 
-func (p *pace) took(d time.Duration) {
+// took takes in one image, with how long it took to be saved and acknowledged.
+func (p *pace) took(t ocelli.Timings, saved time.Duration) {
+	looked := time.Duration((t.Decode + t.Infer) * float64(time.Millisecond))
+	beside := min(saved+time.Duration(t.Fetch*float64(time.Millisecond)), besideMost)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mean == 0 {
-		p.mean = d
+	if !p.known {
+		p.looked, p.beside, p.known = looked, beside, true
 	}
-	p.mean += time.Duration(paceShare * float64(d-p.mean))
+	p.looked += time.Duration(paceShare * float64(looked-p.looked))
+	p.beside += time.Duration(paceShare * float64(beside-p.beside))
 }
 
-// ahead is how many images a worker should have leased that works on so many at once: those in hand and as many again, or what it does
-// in aheadTime where that is more.
+// ahead is how many images a worker should have leased that looks at so many at once: those, and as many as it will look at while one is
+// fetched and saved and the queue is asked; at least as many again.
 func (p *pace) ahead(concurrency int) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := 2 * concurrency
-	if p.mean > 0 {
-		n = max(n, concurrency*int(aheadTime/max(p.mean, time.Microsecond)))
+	turns := 1
+	if p.known {
+		turns = max(1, int((p.beside+aheadTime)/max(p.looked, time.Microsecond)))
 	}
-	return min(n, max(maxAhead, 2*concurrency))
+	return min(concurrency*(1+turns), max(maxAhead, 2*concurrency))
 }

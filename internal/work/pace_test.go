@@ -8,24 +8,28 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/queue"
 )
 
 func TestAhead(t *testing.T) {
 	for _, test := range []struct {
-		says              string
-		took              time.Duration
-		concurrency, want int
+		says          string
+		looked, saved float64 // ms
+		concurrency   int
+		want          int
 	}{
-		{"before the first image, those in hand and as many again", 0, 2, 4},
-		{"the same where images take long", time.Second, 2, 4},
-		{"what is done in 30 ms where they are quick", 3 * time.Millisecond, 2, 20},
-		{"a bound where they take next to no time", time.Microsecond, 2, 32},
-		{"never fewer than twice those in hand", time.Second, 64, 128},
+		{"before the first image, those in hand and as many again", 0, 0, 2, 4},
+		{"the same where images take long", 1000, 5, 2, 4},
+		{"more where they are quick, to bridge 20 ms", 4, 0, 2, 12},
+		{"more where saving is slow, to keep the processor busy", 10, 80, 2, 22},
+		{"a bound where they take next to no time", 0.01, 1, 2, 32},
+		{"a bound where the store does not answer", 10, 60_000, 2, 32},
+		{"never fewer than twice those in hand", 1000, 1, 64, 128},
 	} {
 		var p pace
-		if test.took > 0 {
-			p.took(test.took)
+		if test.looked > 0 {
+			p.took(ocelli.Timings{Decode: test.looked / 4, Infer: test.looked * 3 / 4}, time.Duration(test.saved*float64(time.Millisecond)))
 		}
 		if got := p.ahead(test.concurrency); got != test.want {
 			t.Errorf("%s: %d, want %d", test.says, got, test.want)
@@ -33,13 +37,13 @@ func TestAhead(t *testing.T) {
 	}
 	var p pace
 	for range 100 {
-		p.took(30 * time.Millisecond)
+		p.took(ocelli.Timings{Infer: 100}, 0)
 	}
 	for range 20 {
-		p.took(3 * time.Millisecond)
+		p.took(ocelli.Timings{Infer: 2}, 0)
 	}
-	if got := p.ahead(2); got < 8 || got > 20 {
-		t.Errorf("20 images after a change from 30 ms to 3 ms: %d, want something between", got)
+	if got := p.ahead(2); got < 4 || got > 22 {
+		t.Errorf("20 images after a change from 100 ms to 2 ms: %d, want something between", got)
 	}
 }
 
