@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -87,7 +86,7 @@ func openLocalFleet(shared sharedSettings, scaling scalingSettings, worker worke
 	if err != nil {
 		return nil, err
 	}
-	policy := scaling.policy(scale.Local(runtime.NumCPU()))
+	policy := scaling.policy(scale.Local(localWorkers(worker.concurrency)))
 	return &hands{
 		launcher: launcher, run: launcher.Run, policy: policy,
 		crew: fleet.CrewConfig{Max: policy.Max, Exits: launcher.Exits()},

@@ -24,6 +24,14 @@ func limitMemory(bytes int64) {
 	}
 }
 
+// collectSeldom lets the heap of a worker grow to several times what is in use, up to that limit, unless GOGC says otherwise: of an image
+// next to nothing stays in use, so each collection finds little and costs as much as a large part of an image.
+func collectSeldom() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
+
 func isAddressInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
 
 // mostUploads bounds the requests with bodies that a node has in hand at once.
