@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +21,7 @@ const calmRate = 100 // images per second
 func (b *bench) overhead(ctx context.Context) error {
 	pictures := thumbnails()
 	through := b.table("The durable path alone", "Pictures of 64 × 64 with the model `echo`, which names the main colour: every image and every result is on disk "+
-		"before it is answered for. Jobs of 100.", "connections", "images/s")
+		"before it is answered for. Jobs of 100. One worker for each core, since without a network it is the worker's own work that counts.", "connections", "images/s")
 	delay := b.table("What the path adds to one image", "One picture per request, from its first byte sent to its labels received. "+
 		fmt.Sprintf("Calm: %d images/s in all, evenly; busy: each connection sends the next as soon as it has the answer.", calmRate),
 		"connections", "load", "p50, ms", "p95, ms", "p99, ms", "images/s")
@@ -31,7 +33,7 @@ func (b *bench) overhead(ctx context.Context) error {
 	times := map[key][3][]float64{}
 	single := map[key][]float64{}
 	for range b.rounds {
-		s, _, err := b.start(ctx, "--model", "echo")
+		s, _, err := b.start(ctx, "--model", "echo", "--max-workers", strconv.Itoa(runtime.NumCPU()))
 		if err != nil {
 			return err
 		}

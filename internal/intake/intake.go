@@ -81,7 +81,7 @@ type Intake struct {
 const (
 	sniffBytes   = 512
 	smallBytes   = 256 << 10 // images up to this size are kept in the background while the next one is read
-	smallAtOnce  = 8         // of them, per request
+	smallAtOnce  = 24        // of them, per request
 	sendAtOnce   = 100       // messages per call of the queue
 	takeBackTime = 30 * time.Second
 )
