@@ -226,6 +226,14 @@ func TestARepeatWithTheSameKeyIsTheSameJob(t *testing.T) {
 	if status != 200 || again.ID != first.ID || again.Done != 1 {
 		t.Errorf("repeated: %d, job %s, want %s", status, again.ID, first.ID)
 	}
+	if resp, text := call(t, "GET", url+"/v1/uploads/key%201", "", nil); resp.StatusCode != 200 || !strings.Contains(text, `"/v1/jobs/`+string(first.ID)+`/events"`) {
+		t.Errorf("the job of the key is told as %s: %s", resp.Status, text)
+	}
+	for _, unknown := range []string{"nobody", strings.Repeat("x", 300), "..%2f..%2fjobs"} {
+		if resp, text := call(t, "GET", url+"/v1/uploads/"+unknown, "", nil); resp.StatusCode != 404 {
+			t.Errorf("the key %.20q: %s: %s", unknown, resp.Status, text)
+		}
+	}
 	if _, other := post("/v1/jobs", "key 2", body); other.ID == first.ID || other.ID == "" {
 		t.Errorf("another key: job %s", other.ID)
 	}

@@ -24,6 +24,25 @@ type begun struct {
 	Image ocelli.ImageID `json:"image"`
 }
 
+// uploadBegun is the answer of getUpload.
+type uploadBegun struct {
+	ID     ocelli.JobID `json:"id"`
+	Events string       `json:"events"` // the address of its events
+}
+
+// getUpload answers with the job that a request becomes which is still being read.
+func (a *API) getUpload(w http.ResponseWriter, r *http.Request) {
+	id, err := a.Intake.Upload(r.Context(), r.PathValue("key"))
+	if err == nil {
+		err = a.Tracker.Known(r.Context(), id)
+	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	answer(w, http.StatusOK, uploadBegun{id, "/v1/jobs/" + string(id) + "/events"})
+}
+
 // getEvents streams the results of a job as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html):
 // "started" with a [begun], for some images, when a worker has one in hand; "result" with an [ocelli.Result]; then
 // "done" with the [ocelli.Job] without its images. A client that comes back with

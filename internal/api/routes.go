@@ -86,6 +86,14 @@ func (a *API) jobRoutes() []openapi.Route {
 			Fails: uploadFails,
 		},
 		{
+			Method: "GET", Path: "/v1/uploads/{key}", Handle: a.getUpload, Tag: tagJobs, Summary: "The job of a request that is still being sent",
+			Detail: "Whoever sends a job with an Idempotency-Key that cannot be guessed learns its id here, as soon as the request has begun, and " +
+				"can follow its events while it is being sent.",
+			Params:  []openapi.Parameter{openapi.PathParam("key", "the Idempotency-Key of the request", &openapi.Schema{Type: "string", MaxLength: 255})},
+			Answers: []openapi.Answer{{Status: http.StatusOK, Detail: "Where the job is", Type: jsonType, Of: uploadBegun{}}},
+			Fails:   missing,
+		},
+		{
 			Method: "GET", Path: "/v1/jobs", Handle: a.getJobs, Tag: tagJobs, Summary: "The jobs that were accepted last, newest first",
 			Detail: "The id of a job is all that it takes to see it. So without API keys the list is for callers on the service's own machine, " +
 				"and with them each caller's is its own.",

@@ -78,6 +78,26 @@ func (in *Intake) claim(ctx context.Context, key string, job ocelli.JobID) (hold
 	}
 }
 
+// Upload returns the job that the request with an idempotency key becomes, or has become: also while it is still being read, so that
+// its results can be followed meanwhile. Where there is none, the error is an [ocelli.Error] with code NotFound.
+func (in *Intake) Upload(ctx context.Context, key string) (ocelli.JobID, error) {
+	var id ocelli.JobID
+	for turn := 0; len(key) <= maxKeyBytes; turn++ {
+		holder, err := in.claimed(ctx, claimKey(ctx, key, turn))
+		if errors.Is(err, blob.ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return "", explain(err)
+		}
+		id = holder // of several the last one counts
+	}
+	if id == "" {
+		return "", ocelli.Errorf(ocelli.NotFound, "no request with this Idempotency-Key has come, or it was refused")
+	}
+	return id, nil
+}
+
 // unclaim frees the key of a job that was not accepted.
 func (in *Intake) unclaim(ctx context.Context, key string, id ocelli.JobID) {
 	ctx = context.WithoutCancel(ctx)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -244,4 +245,49 @@ func TestBrowserPaintsBeforeScriptsAreThere(t *testing.T) {
 	if paint := ask[float64](v, `performance.getEntriesByName("first-contentful-paint")[0].startTime`); paint <= 0 {
 		t.Errorf("the first paint came at %g ms", paint)
 	}
+}
+
+// While the last pictures are still being sent, the first have their labels.
+func TestBrowserShowsResultsWhileItSends(t *testing.T) {
+	s := newSite(t, 1000)
+	s.work(t, 0, byName)
+	rest := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			r.Body = &halting{ReadCloser: r.Body, before: r.ContentLength / 2, rest: rest}
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	v := visit(t)
+	v.do(chromedp.Navigate(server.URL))
+	v.drop(file{name: "owl.png", body: dot()}, file{name: "elk.png", body: dot()}, file{name: "long.jpg", body: append(scene(1), make([]byte, 400<<10)...)})
+	v.until(ended + " === 2")
+	v.until(`document.querySelector(".pace").textContent.endsWith("· 2 recognised already")`)
+	if title := ask[string](v, `document.getElementById("job-title").textContent`); title != "Sending 3 pictures" {
+		t.Errorf("the headline reads %q", title)
+	}
+	v.run("shifts = []")
+	close(rest)
+	v.until(`document.getElementById("job-title").textContent === "3 pictures recognised"`)
+	v.until(`location.pathname.startsWith("/jobs/") && document.querySelectorAll("#cards .card[data-image]").length === 3`)
+	v.still()
+}
+
+// halting is a body of which no more than so many bytes come before rest is closed.
+type halting struct {
+	io.ReadCloser
+	before int64
+	rest   <-chan struct{}
+}
+
+func (h *halting) Read(p []byte) (int, error) {
+	if h.before <= 0 {
+		<-h.rest
+	} else {
+		p = p[:min(int64(len(p)), h.before)]
+	}
+	n, err := h.ReadCloser.Read(p)
+	h.before -= int64(n)
+	return n, err
 }

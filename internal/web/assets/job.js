@@ -1,6 +1,6 @@
 // A job on the page: sent from here, or found at its address.
 import { Card } from "./card.js";
-import { upload } from "./upload.js";
+import { newKey, upload } from "./upload.js";
 import { Tools } from "./tools.js";
 import { Pace } from "./pace.js";
 import { isArchive } from "./pick.js";
@@ -48,6 +48,7 @@ export class Job {
     this.section.hidden = false;
     this.sending = true;
     this.reached = 0;
+    this.over = undefined;
     this.section.querySelector(".parts")?.remove();
     this.links(false);
     this.kept(null);
@@ -56,13 +57,16 @@ export class Job {
     this.pace.begin(this.cards, Date.now(), "sending");
     this.act("retry").hidden = true;
     this.act("cancel").hidden = false;
-    this.request = upload(files, (n, share) => this.sent(n, share));
+    const key = newKey();
+    this.request = upload(files, key, (n, share) => this.sent(n, share));
+    this.early(key);
     try {
       const job = await this.request.done;
       this.sending = false;
       this.began(job);
     } catch (error) {
       this.sending = false;
+      this.events?.close();
       this.tell(`The pictures were not accepted: ${error.message}.`);
       for (const card of this.cards) card.fail({ code: "unsent", message: error.message });
       this.pace.changed();
@@ -89,13 +93,29 @@ export class Job {
     this.tools.use(cards);
   }
 
+  // early follows the results of pictures that have come while others are still being sent, where that takes a while.
+  async early(key) {
+    const { request, cards } = this;
+    if (cards.some((card) => isArchive(card.file))) return; // of an archive nobody knows yet what is in it
+    for (;;) {
+      await new Promise((done) => setTimeout(done, 1000));
+      if (!this.sending || this.request !== request) return;
+      const answer = await fetch(`/v1/uploads/${key}`).catch(() => null);
+      if (!answer?.ok) continue;
+      const { events } = await answer.json();
+      if (this.sending && this.request === request) this.follow(events);
+      return;
+    }
+  }
+
   sent(n, share) {
     for (const card of this.cards.slice(this.reached, n)) {
+      if (card.ended || card.state === "running") continue;
       card.share(0);
       card.say("waiting", "sent");
     }
     this.reached = n;
-    if (n < this.cards.length) {
+    if (n < this.cards.length && !this.cards[n].ended) {
       this.cards[n].say("uploading", "uploading …");
       this.cards[n].share(share);
     }
@@ -113,15 +133,16 @@ export class Job {
     this.address = job.links.page;
     // Results that are there already come as events too, one by one, which keeps a large page smooth.
     job.images.forEach((image, i) => {
-      this.cards[i].share(0);
       this.cards[i].named(image.id);
+      if (!this.cards[i].ended) this.cards[i].share(0);
       this.moved(this.cards[i], image.state);
     });
     this.pace.stage = "";
     this.pace.changed();
     this.links(true);
     this.kept(job.expires);
-    this.watch();
+    if (this.over) this.finish(this.over);
+    else this.watch();
   }
 
   // kept says until when the job is kept, where that is not for ever.
@@ -145,7 +166,13 @@ export class Job {
   // watch follows the events of the job until it is done. Those that are known already come again after a break and do no harm.
   watch() {
     this.act("cancel").hidden = false;
-    this.events = new EventSource(`/v1/jobs/${this.id}/events`);
+    if (this.events?.readyState !== EventSource.OPEN || this.events.job !== this.id) this.follow(`/v1/jobs/${this.id}/events`);
+  }
+
+  follow(address) {
+    this.events?.close();
+    this.events = new EventSource(address);
+    this.events.job = address.split("/")[3];
     const find = (image) => this.cards[Number(image.split("-")[1]) - 1];
     this.events.addEventListener("started", ({ data }) => {
       const card = find(JSON.parse(data).image);
@@ -161,11 +188,13 @@ export class Job {
     });
     this.events.addEventListener("done", ({ data }) => {
       this.events.close();
-      this.finish(JSON.parse(data).state);
+      // The last result may come before the answer to the request has: then that finishes.
+      if (this.sending) this.over = JSON.parse(data).state;
+      else this.finish(JSON.parse(data).state);
     });
     this.events.addEventListener("error", () => {
       // The browser connects again by itself, unless the server has answered with an error.
-      if (this.events.readyState === EventSource.CLOSED) this.tell("The server does not tell of this job any more: load the page again in a while.");
+      if (this.events.readyState === EventSource.CLOSED && !this.sending) this.tell("The server does not tell of this job any more: load the page again in a while.");
     });
   }
 

@@ -54,8 +54,9 @@ export class Pace {
     const ended = this.done + this.failed;
     if (this.stage === "sending") {
       this.headline.textContent = `Sending ${pictures(total)}`;
-      this.line.textContent = this.uploaded < total ? `${this.uploaded} of ${total} sent` : "all sent, waiting for the server to accept them";
-      this.share(0);
+      const sent = this.uploaded < total ? `${this.uploaded} of ${total} sent` : "all sent, waiting for the server to accept them";
+      this.line.textContent = ended > 0 ? `${sent} · ${this.done} recognised already` : sent;
+      this.share(ended / total);
       document.title = `Sending – ${this.title}`;
       return;
     }

@@ -3,8 +3,12 @@
 // A part's own lines of a form, about; progress is told by the file, so this need not be exact.
 const partHead = 180;
 
-// upload sends the files as one job. sent(n, share) is called as it goes on: n files are sent, and share of the next one.
-export function upload(files, sent) {
+// newKey is text that nobody can guess. By it the page learns the job of a request that is still being sent.
+export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+// upload sends the files as one job under a key of its own. sent(n, share) is called as it goes on: n files are sent, and share of
+// the next one.
+export function upload(files, key, sent) {
   const request = new XMLHttpRequest();
   const form = new FormData();
   for (const file of files) form.append("image_file", file, file.name);
@@ -25,6 +29,7 @@ export function upload(files, sent) {
   request.open("POST", "/v1/jobs");
   request.responseType = "json";
   request.setRequestHeader("Accept", "application/json");
+  request.setRequestHeader("Idempotency-Key", key);
   request.send(form);
   return { done, cancel: () => request.abort() };
 }
