@@ -216,9 +216,33 @@ func TestEveryAddressForEveryCaller(t *testing.T) {
 			}
 		}
 	}
+	h.describedRoutes(t)
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/sign-in": 200, "/favicon.ico": 200} {
 		if resp, text := h.ask(t, "nobody", "GET", path, nil); resp.StatusCode != want {
 			t.Errorf("without a key %s is answered %s: %.200s", path, resp.Status, text)
+		}
+	}
+}
+
+// describedRoutes asks for everything in the description of the API without a key: what somebody adds to it is behind the door, too.
+func (h *house) describedRoutes(t *testing.T) {
+	t.Helper()
+	_, text := h.ask(t, "reader", "GET", "/openapi.json", nil)
+	var description struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	if err := json.Unmarshal([]byte(text), &description); err != nil || len(description.Paths) < 15 {
+		t.Fatalf("the description holds %d addresses: %v", len(description.Paths), err)
+	}
+	for path, methods := range description.Paths {
+		for method := range methods {
+			if method == "parameters" || path == "/healthz" || path == "/readyz" {
+				continue
+			}
+			resp, text := h.ask(t, "nobody", strings.ToUpper(method), path, nil)
+			if resp.StatusCode != http.StatusUnauthorized {
+				t.Errorf("without a key %s %s is answered %s: %.200s", method, path, resp.Status, text)
+			}
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (j *Jobs) finishDelete(ctx context.Context, id ocelli.JobID) error {
 	if j.Forget != nil {
 		j.Forget(id)
 	}
-	for _, prefix := range []string{"input/", "output/", "trials/", ocelli.QuarantinePrefix, retriesPrefix} {
+	for _, prefix := range []string{"input/", "output/", "trials/", "webhooks/", ocelli.QuarantinePrefix, retriesPrefix} {
 		if err := deleteAll(ctx, j.Blobs, prefix+string(id)+"/"); err != nil {
 			return err
 		}
