@@ -69,9 +69,9 @@ func newHandler(t *testing.T) http.Handler {
 	}
 	worker := &work.Worker{
 		Config: work.Config{Name: "w1", Concurrency: 2, Lease: 10 * time.Second, LeaseWait: 100 * time.Millisecond,
-			MaxAttempts: 3, MaxBytes: 1 << 20, ImageTime: 10 * time.Second},
+			MaxAttempts: 3, MaxBytes: 1 << 20, ImageTime: time.Minute},
 		Queue: q, Blobs: blobs, Results: results, Decoder: decode.New(decode.Limits{}), Classifier: classify.Echo{},
-		Reporter: nobody{}, Log: log,
+		Reporter: nobody{}, Log: log, Stuck: func() { t.Error("an image holds the worker up") },
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -52,6 +52,7 @@ func Start(t testing.TB, workers int) *Service {
 				MaxAttempts: 3, MaxBytes: 32 << 20, ImageTime: time.Minute},
 			Queue: q, Blobs: blobs, Results: results, Decoder: decode.New(decode.Limits{}), Classifier: classify.Echo{},
 			Reporter: nobody{}, Log: log,
+			Stuck: func() { t.Error("an image holds a worker up") },
 		}
 		running.Go(func() { _ = w.Run(ctx, nil) })
 	}
