@@ -50,7 +50,7 @@ func (s scriptTB) TempDir() string {
 	return dir
 }
 
-// cloud starts an S3 server with a bucket and an SQS server, and sets QUEUE and BLOBS for the roles of a fleet, BUCKET, and STORE, the
+// cloud starts an S3 server with a bucket and an SQS server, and sets QUEUE and BLOBS for the roles of a fleet, BUCKET, S3 and SQS, the addresses, and STORE, the
 // folder with the bucket's files.
 func startCloud(ts *testscript.TestScript, _ bool, _ []string) {
 	c := &cloud{s3: awstest.S3(scriptTB{ts}), sqs: awstest.SQS(scriptTB{ts})}
@@ -61,6 +61,8 @@ func startCloud(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Setenv(name, value)
 	}
 	ts.Setenv("BUCKET", bucket)
+	ts.Setenv("S3", c.s3.URL)
+	ts.Setenv("SQS", c.sqs.URL)
 	ts.Setenv("QUEUE", "sqs://ocelli?endpoint="+c.sqs.URL)
 	ts.Setenv("BLOBS", "s3://"+bucket+"?path_style=true&endpoint="+c.s3.URL)
 	ts.Setenv("STORE", filepath.Join(c.s3.Dir, bucket))
@@ -124,9 +126,19 @@ func files(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+func serverOf(ts *testscript.TestScript, name string) *awstest.Server {
+	return map[string]*awstest.Server{"s3": serviceOf(ts).cloud.s3, "sqs": serviceOf(ts).cloud.sqs}[name]
+}
+
+// cut s3|sqs makes a server unreachable.
+func cut(ts *testscript.TestScript, _ bool, args []string) { serverOf(ts, args[0]).Stop() }
+
+// mend s3|sqs makes it reachable again.
+func mend(ts *testscript.TestScript, _ bool, args []string) { serverOf(ts, args[0]).Start() }
+
 // outage s3|sqs DURATION makes a server unreachable for so long, and fails unless there is work to do meanwhile.
 func outage(ts *testscript.TestScript, _ bool, args []string) {
-	server := map[string]*awstest.Server{"s3": serviceOf(ts).cloud.s3, "sqs": serviceOf(ts).cloud.sqs}[args[0]]
+	server := serverOf(ts, args[0])
 	lasts, err := time.ParseDuration(args[1])
 	ts.Check(err)
 	c, err := client.New(serviceOf(ts).url)

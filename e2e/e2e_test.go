@@ -87,6 +87,8 @@ func TestStories(t *testing.T) {
 			"cloud":    startCloud,
 			"outage":   outage,
 			"settled":  settled,
+			"cut":      cut,
+			"mend":     mend,
 			"inbox":    inbox,
 			"files":    files,
 			"mended":   mended,

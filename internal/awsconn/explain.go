@@ -87,7 +87,7 @@ func advice(err error) string {
 	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "MovedPermanently":
 		return "the bucket is in another region" + bucketRegion(err) + ": set ?region= to that of the bucket"
 	case "QueueDoesNotExist", "NonExistentQueue":
-		return "the queue does not exist: correct its name or region, or start `ocelli serve`, which makes it"
+		return "the queue does not exist: correct its name or region (`ocelli serve` makes that of --queue)"
 	case "SlowDown", "Throttling", "ThrottlingException", "RequestThrottled", "RequestLimitExceeded", "TooManyRequestsException", "ServiceUnavailable":
 		return "AWS asks to go slower; the work waits and is tried again"
 	}

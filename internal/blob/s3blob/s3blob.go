@@ -18,6 +18,11 @@
 // A multipart upload that nobody ended, since the process was killed, keeps its parts, unseen, until a life-cycle rule of the bucket
 // removes them (AbortIncompleteMultipartUpload). Without the permission s3:ListBucket S3 says "forbidden" of a missing object, and so does the store.
 //
+// # Permissions
+//
+// s3:ListBucket on the bucket; s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on what is below the prefix; with a
+// KMS key kms:GenerateDataKey and kms:Decrypt on that.
+//
 // # Costs
 //
 // One request for each Put up to one part, Create and Open; one for each 1000 blobs of a List or a Delete.

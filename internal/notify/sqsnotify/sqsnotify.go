@@ -13,6 +13,11 @@
 // A process that publishes may not know of a new queue for some seconds. A notice may be lost; results that were not
 // heard of are found by reading the store.
 //
+// # Permissions
+//
+// sqs:ListQueues; on queues called NAME-notify-* sqs:SendMessage for all, and for who listens sqs:CreateQueue, sqs:TagQueue, sqs:ListQueueTags,
+// sqs:ReceiveMessage, sqs:DeleteMessage and sqs:DeleteQueue.
+//
 // # Costs
 //
 // A Publish is one request for each process that listens; a process that listens makes one every 20 s while nothing comes.

@@ -22,6 +22,11 @@
 // SQS keeps a message for 14 days at most, and a lease for 12 hours in all. It cannot tell a repeated ID. Counts are approximate and may lag
 // behind by a minute. Attempt may be one too high for a message that reached a receiver who had just turned away.
 //
+// # Permissions
+//
+// On the three queues sqs:GetQueueUrl and sqs:GetQueueAttributes; for web nodes sqs:SendMessage, for workers sqs:ReceiveMessage, sqs:DeleteMessage and
+// sqs:ChangeMessageVisibility; sqs:CreateQueue and sqs:TagQueue where they are not there yet; sqs:PurgeQueue for `ocelli clean`.
+//
 // # Costs
 //
 // A Send or an Ack is one request for ten messages; a Receive is one or two, and one that waits two more every few seconds; Stats is three.

@@ -17,6 +17,11 @@
 // SQS lets nobody hold a message for over 12 hours, so after 11 a holder puts its things in order and stands again. A machine that was
 // suspended does not count that time: its controller may act for up to [lease] after it wakes.
 //
+// # Permissions
+//
+// On the queue NAME.fifo sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:SendMessage, sqs:ReceiveMessage, sqs:DeleteMessage and
+// sqs:ChangeMessageVisibility; sqs:CreateQueue and sqs:TagQueue where it is not there yet.
+//
 // # Costs
 //
 // One request every 1.5 s of the holder, and one every 5 s of each other candidate.
