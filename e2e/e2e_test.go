@@ -42,11 +42,16 @@ func TestStories(t *testing.T) {
 	if named := os.Getenv("OCELLI_ONNXRUNTIME"); named != "" {
 		library = named
 	}
+	docs, err := filepath.Abs("../docs")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("OCELLI_ONNXRUNTIME", library)
+			env.Setenv("DOCS", docs)
 			env.Setenv("OCELLI_MODEL", os.Getenv("OCELLI_MODEL")) // the stories hold for any model
 			env.Setenv("TOOLS", os.Getenv("OCELLI_TEST_TOOLS"))
 			env.Values[serviceKey] = &service{binary: binary, fleet: fleet{roles: map[string]*role{}}}
