@@ -122,7 +122,9 @@ func newSite(t *testing.T) *site {
 // runFor runs a command until the test ends.
 func runFor(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
-	cmd.Stderr = t.Output()
+	if cmd.Stderr == nil {
+		cmd.Stderr = t.Output()
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 type Machines struct {
 	Client *ec2.Client
 	Dir    string        // empty; each machine has a folder in it
+	Fleet  string        // the only one whose instances are played; "" is all instances
 	Boot   time.Duration // from the launch until the user data is executed
 	Env    []string      // "KEY=value", what the image has in /etc/ocelli/worker.env
 	Role   aws.Credentials
@@ -86,9 +87,11 @@ func (m *Machines) look(ctx context.Context) error {
 
 func (m *Machines) running(ctx context.Context) (map[string]types.Instance, error) {
 	found := map[string]types.Instance{}
-	pages := ec2.NewDescribeInstancesPaginator(m.Client, &ec2.DescribeInstancesInput{
-		Filters: []types.Filter{{Name: aws.String("instance-state-name"), Values: []string{"running"}}},
-	})
+	filters := []types.Filter{{Name: aws.String("instance-state-name"), Values: []string{"running"}}}
+	if m.Fleet != "" {
+		filters = append(filters, types.Filter{Name: aws.String("tag:ocelli:fleet"), Values: []string{m.Fleet}})
+	}
+	pages := ec2.NewDescribeInstancesPaginator(m.Client, &ec2.DescribeInstancesInput{Filters: filters})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
