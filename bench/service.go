@@ -172,6 +172,9 @@ func (s *service) until(ctx context.Context, most time.Duration, is func(backlog
 func (s *service) residentMB() (float64, error) { return s.memory("VmRSS:") }
 func (s *service) peakMB() (float64, error)     { return s.memory("VmHWM:") }
 
+// ownMB is the part of the memory that is not the file of the program.
+func (s *service) ownMB() (float64, error) { return s.memory("RssAnon:") }
+
 // cpu is the processor time that the service and the workers it has now have taken.
 func (s *service) cpu() (time.Duration, error) {
 	root := strconv.Itoa(s.cmd.Process.Pid)

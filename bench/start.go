@@ -13,7 +13,7 @@ func (b *bench) starts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var ready, again, cold, warm, idle []float64
+	var ready, again, cold, warm, idle, own []float64
 	for range b.rounds {
 		dir, err := os.MkdirTemp(b.dir, "start-")
 		if err != nil {
@@ -44,8 +44,13 @@ func (b *bench) starts(ctx context.Context) error {
 				if err := s.until(ctx, 3*time.Minute, func(_ int64, workers int) bool { return workers == 0 }); err != nil {
 					return err
 				}
+				time.Sleep(3 * time.Second) // it gives memory back then
 				mb, err := s.residentMB()
-				idle = append(idle, mb)
+				if err != nil {
+					return err
+				}
+				its, err := s.ownMB()
+				idle, own = append(idle, mb), append(own, its)
 				return err
 			}()
 			if err != nil {
@@ -64,6 +69,7 @@ func (b *bench) starts(ctx context.Context) error {
 	t.row("first answer, no worker running", spread(cold, "%.0f")+" ms")
 	t.row("second answer", spread(warm, "%.0f")+" ms")
 	t.row("memory after 100 photos, no worker left", spread(idle, "%.0f")+" MB")
+	t.row("of that not the program's file", spread(own, "%.0f")+" MB")
 	t.row("the binary, without ONNX Runtime", fmt.Sprintf("%.0f MB", float64(info.Size())/1e6))
 	b.result("up_ready_ms", median(ready))
 	b.result("worker_cold_answer_ms", median(cold))

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"math"
 	"os"
 	"runtime/debug"
 	"syscall"
+	"time"
 )
 
 // What processes keep their memory near, by collecting garbage more often. It bounds nothing by force. Without it Go lets the heap
@@ -29,6 +31,26 @@ func limitMemory(bytes int64) {
 func collectSeldom() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
+	}
+}
+
+// restWhenIdle gives memory back to the system whenever work has ended, until ctx ends: by itself Go would keep for minutes what it took for
+// the last images.
+func restWhenIdle(ctx context.Context, idle func() bool) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for rested := false; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if now := idle(); now && !rested {
+			debug.FreeOSMemory()
+			rested = true
+		} else if !now {
+			rested = false
+		}
 	}
 }
 

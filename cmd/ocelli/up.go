@@ -131,6 +131,7 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	group.Go(func() error { return c.run(ctx) })
 	group.Go(func() error { return n.run(ctx, front) })
 	group.Go(func() error { return broker.Run(ctx) })
+	group.Go(func() error { return restWhenIdle(ctx, func() bool { return len(c.crew.Snapshot().Workers) == 0 }) })
 	group.Go(func() error { return serveProfiles(ctx, s.node.debug, log) })
 	greet(out, s.node.door.tls.scheme(), listener.Addr(), n.door.guard != nil, data)
 	return group.Wait()

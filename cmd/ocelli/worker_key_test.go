@@ -123,7 +123,9 @@ func forbidWorker(t *testing.T, owner, worker *nats.Conn, theirs *natsqueue.Queu
 		t.Fatal(err)
 	}
 	for what, try := range map[string]func(context.Context) error{
-		"send an image":    func(ctx context.Context) error { return theirs.Send(ctx, queue.Message{ID: "3", Body: []byte("three")}) },
+		"send an image": func(ctx context.Context) error {
+			return theirs.Send(ctx, queue.Message{ID: "3", Body: []byte("three")})
+		},
 		"empty the queue":  theirs.Purge,
 		"delete the queue": func(ctx context.Context) error { return js.DeleteStream(ctx, streamName) },
 		"make a stream": func(ctx context.Context) error {
