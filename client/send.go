@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"bufio"
 	"context"
 	"encoding/json"
@@ -42,7 +43,11 @@ func Files(files iter.Seq[File]) Body {
 	boundary := multipart.NewWriter(io.Discard).Boundary()
 	return Body{"multipart/form-data; boundary=" + boundary, func(w io.Writer) error {
 		parts := multipart.NewWriter(w)
-		return errors.Join(parts.SetBoundary(boundary), writeFiles(parts, files), parts.Close())
+		err := cmp.Or(parts.SetBoundary(boundary), writeFiles(parts, files))
+		if err != nil {
+			return err // without its end the form is refused: with it, what was sent would be the whole job
+		}
+		return parts.Close()
 	}}
 }
 
