@@ -20,10 +20,10 @@ SEED       ?= $(shell date +%s)
 PACKAGES   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help setup testtools build run test test-aws check race fuzz chaos crowd soak e2e bench dist clean
+.PHONY: help setup testtools build run test test-aws check race fuzz chaos crowd soak sbom vuln reproducible e2e bench dist clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the build needs and is missing
 	@scripts/setup.sh
@@ -71,6 +71,15 @@ bench: build ## measure against the limit and the reference (see bench/main.go) 
 
 dist: setup ## pack one file that runs on any Linux with glibc
 	@VERSION=$(VERSION) scripts/dist.sh
+
+sbom: build ## what the binary is made of, in CycloneDX: dist/ocelli.cdx.json
+	@VERSION=$(VERSION) scripts/sbom.sh
+
+vuln: ## known vulnerabilities of what is linked in (needs the network)
+	@scripts/vuln.sh
+
+reproducible: setup ## build twice in two folders and compare
+	@scripts/reproducible.sh
 
 clean: ## remove what was built (not the data, not .deps)
 	rm -rf bin dist
