@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/ocelli/ocelli"
@@ -18,44 +19,46 @@ import (
 func (a *API) postStream(w http.ResponseWriter, r *http.Request, o order) {
 	out := newStream(w, linesType)
 	out.uploading.Store(true)
-	// Otherwise the server would read the whole request before it lets the first byte of an answer go.
-	early := out.control.EnableFullDuplex() == nil
-	watchCtx, enough := context.WithCancel(r.Context())
-	defer enough()
-
+	watching, enough := context.WithCancel(r.Context())
+	uploading, uploaded := context.WithCancel(r.Context())
 	begun := make(chan struct{})
-	var id ocelli.JobID
-	var err error
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		id, err = a.Intake.SubmitOnce(r.Context(), o.key, o.job, tellFirst(a.Intake.Uploads(r), begun))
-		out.uploaded()
-		if o.wait > 0 {
-			time.AfterFunc(o.wait, enough)
-		}
-	}()
-	if !early {
-		<-ended
+	early := false // the first line was written while the upload went on
+	var writing sync.WaitGroup
+	// Also when reading what strangers sent ends in a panic, which the server survives.
+	defer writing.Wait()
+	defer enough()
+	defer uploaded()
+	defer out.uploaded()
+
+	// Otherwise the server would read the whole request before it lets the first byte of an answer go.
+	if out.control.EnableFullDuplex() == nil {
+		writing.Go(func() {
+			select {
+			case <-uploading.Done():
+				return
+			case <-begun:
+			}
+			// A repeat of an earlier request becomes no job of its own: which it is shows at its end.
+			if early = a.Tracker.Known(r.Context(), o.job.ID) == nil; early {
+				a.writeResults(watching, out, o.job.ID)
+			}
+		})
 	}
-	select {
-	case <-ended:
-	case <-begun:
-		// A repeat of an earlier request becomes no job of its own: which it is shows at its end.
-		if a.Tracker.Known(r.Context(), o.job.ID) == nil {
-			a.writeResults(watchCtx, out, o.job.ID)
-			<-ended
-			a.writeEnd(out, r, id, err)
+	id, err := a.Intake.SubmitOnce(r.Context(), o.key, o.job, tellFirst(a.Intake.Uploads(r), begun))
+	out.uploaded()
+	uploaded()
+	if o.wait > 0 {
+		defer time.AfterFunc(o.wait, enough).Stop()
+	}
+	writing.Wait()
+	if !early {
+		if err != nil {
+			a.fail(w, r, err)
 			return
 		}
-		<-ended
+		a.writeResults(watching, out, id)
 	}
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	a.writeResults(watchCtx, out, id)
-	a.writeEnd(out, r, id, nil)
+	a.writeEnd(out, r, id, err)
 }
 
 // getStream answers with the same lines for a job that has been accepted.
