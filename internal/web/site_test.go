@@ -39,13 +39,13 @@ type site struct {
 
 	settings *web.Settings
 
-	requestBytes int64
+	requestBytes, imageBytes int64
 }
 
 // newSite returns a site that is told of results until the test ends. It refuses jobs while queued images wait.
 func newSite(t *testing.T, queued int) *site {
 	t.Helper()
-	s := &site{queue: queue.NewMem(time.Minute, queued+100), blobs: &blob.Mem{}, requestBytes: 64 << 20}
+	s := &site{queue: queue.NewMem(time.Minute, queued+100), blobs: &blob.Mem{}, requestBytes: 64 << 20, imageBytes: 1 << 20}
 	s.results = &result.Store{Blobs: s.blobs, Bus: notify.NewMem()}
 	s.status = func() ocelli.Status {
 		return ocelli.Status{Workers: []ocelli.Worker{}, Max: 4, Reason: "nothing waits, so no worker is wanted"}
@@ -61,7 +61,7 @@ func (s *site) restart(t *testing.T, queued int) {
 	tracker := result.NewTracker(s.results, "results.test", log, nil)
 	in := &intake.Intake{
 		Blobs: s.blobs, Queue: s.queue, Results: s.results, Tracker: tracker,
-		Limits: intake.Limits{RequestBytes: s.requestBytes, ImageBytes: 1 << 20, JobImages: 1200, Backlog: int64(queued)},
+		Limits: intake.Limits{RequestBytes: s.requestBytes, ImageBytes: s.imageBytes, JobImages: 1200, Backlog: int64(queued)},
 	}
 	background(t, func(ctx context.Context) { _ = tracker.Run(ctx) })
 	status := func(context.Context) ocelli.Status { return s.status() }

@@ -296,7 +296,7 @@ func TestPageIsSmall(t *testing.T) {
 	for _, m := range links.FindAllStringSubmatch(s.get("/").Body.String(), -1) {
 		seen[m[1]] = true
 	}
-	for _, module := range []string{"pick", "job", "card", "upload", "tools", "pace", "recent", "words", "remedy"} {
+	for _, module := range []string{"pick", "job", "card", "upload", "tools", "pace", "recent", "words", "remedy", "copies"} {
 		seen[asset+module+".js"] = true
 	}
 	for path := range seen {

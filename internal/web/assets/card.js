@@ -1,4 +1,5 @@
 // One picture on the page. The server writes the same markup; see templates/parts.html.
+import { copyOf } from "./copies.js";
 import { remedy } from "./remedy.js";
 import { arc, percent } from "./words.js";
 
@@ -6,7 +7,7 @@ const blank = document.getElementById("card").content.firstElementChild;
 const blankBar = document.getElementById("bar").content.firstElementChild;
 
 // Pictures that were just chosen are shown from the visitor's own files, and only while they are near the window: a thousand
-// decoded photographs would not fit into memory.
+// photographs would not fit into memory.
 const near = new IntersectionObserver((seen) => {
   for (const { target, isIntersecting } of seen) target.card.thumbnail(isIntersecting);
 }, { rootMargin: "800px" });
@@ -113,22 +114,33 @@ export class Card {
     this.part(".more").open = open && this.state === "done";
   }
 
-  thumbnail(show) {
-    const picture = this.part("img");
-    if (show === Boolean(this.address)) return;
-    if (show) {
-      picture.src = this.address = URL.createObjectURL(this.file);
-      return;
+  // thumbnail shows the visitor's own file, or lets go of it. A small copy is kept: it is made once.
+  async thumbnail(show) {
+    this.near = show;
+    if (show && !this.copy) {
+      this.copying ??= copyOf(this.file, () => !this.near);
+      this.copy = await this.copying;
+      this.copying = undefined;
+      if (this.near && !this.copy) { // it went and came back in between
+        this.thumbnail(true);
+        return;
+      }
     }
-    URL.revokeObjectURL(this.address);
-    this.address = undefined;
-    picture.removeAttribute("src");
+    if (this.near === Boolean(this.address)) return;
+    const picture = this.part("img");
+    if (this.near && this.copy) {
+      picture.src = this.address = URL.createObjectURL(this.copy);
+    } else if (this.address) {
+      URL.revokeObjectURL(this.address);
+      this.address = undefined;
+      picture.removeAttribute("src");
+    }
   }
 
   // drop lets go of what the card holds outside the document.
   drop() {
     near.unobserve(this.element);
-    if (this.address) this.thumbnail(false);
+    this.thumbnail(false);
   }
 
   matches(words) { return `${this.label} ${this.kin} ${this.name}`.toLowerCase().includes(words); }
