@@ -1,7 +1,6 @@
 package client
 
 import (
-	"cmp"
 	"bufio"
 	"context"
 	"encoding/json"
@@ -43,7 +42,7 @@ func Files(files iter.Seq[File]) Body {
 	boundary := multipart.NewWriter(io.Discard).Boundary()
 	return Body{"multipart/form-data; boundary=" + boundary, func(w io.Writer) error {
 		parts := multipart.NewWriter(w)
-		err := cmp.Or(parts.SetBoundary(boundary), writeFiles(parts, files))
+		err := errors.Join(parts.SetBoundary(boundary), writeFiles(parts, files))
 		if err != nil {
 			return err // without its end the form is refused: with it, what was sent would be the whole job
 		}
