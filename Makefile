@@ -11,7 +11,7 @@ LDFLAGS     = -X github.com/ocelli/ocelli.version=$(VERSION)
 TESTENV     = OCELLI_TEST_TOOLS=$(CURDIR)/.deps/test OCELLI_ONNXRUNTIME=$${OCELLI_ONNXRUNTIME:-$(CURDIR)/.deps/onnxruntime/libonnxruntime.so.1}
 GOTEST      = $(TESTENV) $(GO) test
 # What is tested against servers that speak the protocols of AWS.
-AWSPACKAGES = ./internal/awsconn/... ./internal/awstest/... ./internal/blob/s3blob/... ./internal/queue/sqsqueue/... ./internal/notify/sqsnotify/... ./internal/scale/sqslead/... ./internal/ingest/...
+AWSPACKAGES = ./internal/awsconn/... ./internal/awstest/... ./internal/blob/s3blob/... ./internal/queue/sqsqueue/... ./internal/notify/sqsnotify/... ./internal/scale/sqslead/... ./internal/ingest/... ./internal/fleet/ec2fleet/...
 LISTEN     ?= 127.0.0.1:8080
 DATA       ?= ocelli-data
 FUZZTIME   ?= 20s
@@ -40,8 +40,10 @@ run: build ## build, start everything on this machine and print the address (LIS
 test: build check testtools ## all tests: units, driver suites, stories against the real binary
 	$(GOTEST) -shuffle=on $(PACKAGES)
 
-test-aws: setup testtools ## only the suites of the AWS drivers, on stand-ins of this machine
+test-aws: setup testtools ## only what is about AWS: suites of the drivers, stories, the template; on stand-ins of this machine
 	$(GOTEST) -count=1 $(AWSPACKAGES)
+	$(GOTEST) -count=1 -run 'TestStories/(cloud|elastic|machines)' ./e2e/
+	$(GOTEST) -count=1 -run 'Template|Nginx' ./e2e/
 
 check: setup ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
