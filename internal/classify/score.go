@@ -34,6 +34,9 @@ func (s *Spec) Rank(scores []float32, k int) ([]ocelli.Label, error) {
 	for i, at := range best {
 		labels[i] = s.Labels[at]
 		labels[i].Index = at
+		if labels[i].Parents == nil {
+			labels[i].Parents = []string{} // a list in JSON, too
+		}
 		labels[i].Score = min(max(probabilities[at], 0), 1)
 	}
 	return labels, nil
