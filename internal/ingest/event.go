@@ -20,8 +20,8 @@ import (
 type notice struct {
 	Event   string // "s3:TestEvent" in the message that S3 sends when notifications are switched on
 	Records []struct {
-		Name string    `json:"eventName"`
-		Time time.Time `json:"eventTime"`
+		Name string `json:"eventName"`
+		Time moment `json:"eventTime"`
 		S3   struct {
 			Bucket struct{ Name string }
 			Object struct {
@@ -33,6 +33,16 @@ type notice struct {
 			}
 		}
 	}
+}
+
+// moment is a time in UTC. S3 ends it with a Z, and some servers that speak as it does leave that out.
+type moment time.Time
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (m *moment) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.RFC3339, strings.TrimSuffix(string(text), "Z")+"Z")
+	*m = moment(t)
+	return err
 }
 
 // object is one object that was put into the bucket.
@@ -60,6 +70,7 @@ func (in *Ingest) parse(body []byte) ([]object, error) {
 			return nil, fmt.Errorf("the key %.100q is not one of S3", r.S3.Object.Key)
 		}
 		name := strings.TrimPrefix(r.Name, "s3:")
+		at := time.Time(r.Time)
 		below, ours := strings.CutPrefix(key, in.Prefix)
 		switch {
 		case r.S3.Bucket.Name != in.Bucket:
@@ -68,14 +79,14 @@ func (in *Ingest) parse(body []byte) ([]object, error) {
 			continue // another event, or what consoles make for a folder
 		case in.Results != "" && strings.HasPrefix(key, in.Results):
 			continue // a result of ours
-		case r.Time.IsZero() || r.Time.UnixMilli() < 0:
+		case at.IsZero() || at.UnixMilli() < 0:
 			return nil, errors.New("it says of no moment when the object was made")
 		}
 		etag := r.S3.Object.ETag
 		if etag != "" && !strings.HasPrefix(etag, `"`) {
 			etag = `"` + etag + `"` // S3 leaves the quotes out here, and wants them when it is asked
 		}
-		o := object{key: below, etag: etag, size: r.S3.Object.Size, created: r.Time.UTC().Truncate(time.Millisecond)}
+		o := object{key: below, etag: etag, size: r.S3.Object.Size, created: at.UTC().Truncate(time.Millisecond)}
 		o.id = in.jobID(o.created, key, etag, r.S3.Object.VersionID, r.S3.Object.Sequencer)
 		objects = append(objects, o)
 	}

@@ -279,6 +279,20 @@ func TestMessagesThatTellOfNoImage(t *testing.T) {
 	}
 }
 
+// Some servers leave the Z of times out.
+func TestTimesWithoutAZone(t *testing.T) {
+	w := newWorld(t, "pair")
+	body := w.put("a.png", photo(t, 10))
+	with, err := w.parse(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := w.parse(bytes.Replace(body, []byte(`678Z"`), []byte(`678"`), 1))
+	if err != nil || without[0].id != with[0].id {
+		t.Errorf("%v, %v; want the job %s", without, err, with[0].id)
+	}
+}
+
 func TestHostileKeysStayInTheBucket(t *testing.T) {
 	w := newWorld(t, "pair")
 	w.start(t)
