@@ -118,6 +118,7 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	if err != nil {
 		return err
 	}
+	n.intake.Alone = true
 	n.keep(c)
 	tracer, closeTracer, err := openTracer(ctx, "web", log)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -17,8 +18,8 @@ import (
 	"github.com/ocelli/ocelli/internal/blob"
 )
 
-// abandonedAfter is how old a claim without a job must be for the key to be free again: its upload was cut off by a crash. No upload
-// takes as long.
+// abandonedAfter is how old a claim without a job must be for the key to be free again where other nodes take images, too: its upload was cut
+// off by a crash. No upload takes as long.
 const abandonedAfter = 24 * time.Hour
 
 // maxKeyBytes bounds an idempotency key.
@@ -33,6 +34,7 @@ func (in *Intake) SubmitOnce(ctx context.Context, key string, job ocelli.Manifes
 		_, err := in.Submit(ctx, job, uploads)
 		return job.ID, err
 	}
+	defer in.reading.enter(job.ID)()
 	first, claim, err := in.claim(ctx, key, job.ID)
 	if err != nil {
 		return "", err
@@ -68,14 +70,46 @@ func (in *Intake) claim(ctx context.Context, key string, job ocelli.JobID) (hold
 		if err != nil {
 			return nil, "", explain(err)
 		}
+		live := in.reading.has(id) // asked first: a request that ends meanwhile leaves its manifest
 		holder, err = in.Results.LoadManifest(ctx, id)
 		if !errors.Is(err, blob.ErrNotFound) {
 			return holder, "", explain(err)
+		}
+		if in.Alone && !live {
+			continue // a crash cut the first request off, or its claim could not be deleted
 		}
 		if began, err := ulid.ParseStrict(string(id)); err == nil && time.Since(ulid.Time(began.Time())) < abandonedAfter {
 			return nil, "", ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key is still being read: repeat it later")
 		}
 	}
+}
+
+// underWay are the requests with a key that this process is reading.
+type underWay struct {
+	mu   sync.Mutex
+	jobs map[ocelli.JobID]struct{}
+}
+
+// enter enters a job, until the function that it returns is called.
+func (u *underWay) enter(id ocelli.JobID) (end func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.jobs == nil {
+		u.jobs = map[ocelli.JobID]struct{}{}
+	}
+	u.jobs[id] = struct{}{}
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		delete(u.jobs, id)
+	}
+}
+
+func (u *underWay) has(id ocelli.JobID) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, there := u.jobs[id]
+	return there
 }
 
 // Upload returns the job that the request with an idempotency key becomes, or has become: also while it is still being read, so that

@@ -71,10 +71,13 @@ type Intake struct {
 	Tell    Announcer     // for jobs with a webhook; nil where none are told
 	Log     *slog.Logger
 	Tracer  *telemetry.Tracer // nil where nothing is traced
+	// Alone says that no other process takes images into this store: whatever this one is not reading was cut off by a crash.
+	Alone bool
 	// Sent, where it is not nil, is told how many images have just been queued.
 	Sent func(n int)
 
 	held    atomic.Int64 // bytes of small images in memory
+	reading underWay
 	backlog backlog
 }
 
