@@ -304,7 +304,7 @@ func TestABrowserSignsInAndOut(t *testing.T) {
 	parts := strings.Split(cookie.Value, ".")
 	for i := range parts {
 		forged := append([]string(nil), parts...)
-		forged[i] = "9" + forged[i][1:]
+		forged[i] = other(forged[i][0]) + forged[i][1:]
 		if i == 0 {
 			forged[i] = h.id["admin"]
 		}
@@ -499,4 +499,12 @@ func TestNamesOfTheHost(t *testing.T) {
 			t.Errorf("Host %q is answered %d, want %d", host, w.Code, want)
 		}
 	}
+}
+
+// other is a digit that is not c.
+func other(c byte) string {
+	if c == '9' {
+		return "8"
+	}
+	return "9"
 }
