@@ -100,6 +100,7 @@ func TestStories(t *testing.T) {
 
 			"machines":      startMachines,
 			"machines-left": machinesLeft,
+			"take-back":     takeBack,
 			"machines-most": machinesMost,
 
 			"profiles": profiles,

@@ -92,3 +92,6 @@ func machinesMost(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("there were up to %d machines, want %d", most, want)
 	}
 }
+
+// take-back announces to the machines that run that EC2 takes them back.
+func takeBack(ts *testscript.TestScript, _ bool, _ []string) { serviceOf(ts).machines.TakeBack() }

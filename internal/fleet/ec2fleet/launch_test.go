@@ -350,3 +350,20 @@ func TestEC2sAnswersAreExplained(t *testing.T) {
 		}
 	}
 }
+
+func TestWhyAnInstanceEnded(t *testing.T) {
+	for _, c := range []struct{ code, message, want string }{
+		{"Client.InstanceInitiatedShutdown", "Client.InstanceInitiatedShutdown: Instance initiated shutdown", ""},
+		{"Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Spot instance termination", ""},
+		{"Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown", "User initiated shutdown"},
+		{"Server.InternalError", "", "Server.InternalError"},
+	} {
+		got := reason(types.Instance{StateReason: &types.StateReason{Code: &c.code, Message: &c.message}})
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", c.code, got, c.want)
+		}
+	}
+	if got := reason(types.Instance{}); got != "EC2 gives no reason" {
+		t.Errorf("without a reason: %q", got)
+	}
+}

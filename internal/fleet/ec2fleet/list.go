@@ -189,13 +189,14 @@ func (l *Launcher) tellExits(ctx context.Context, all []fleet.Instance) error {
 	return nil
 }
 
-// reason is why EC2 says that an instance ended, "" for one whose worker had nothing more to do and ended itself.
+// reason is why EC2 says that an instance ended, "" for one whose worker had nothing more to do and ended itself, and for a spot instance
+// that was taken back: neither is a fault (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html).
 func reason(inst types.Instance) string {
 	if inst.StateReason == nil {
 		return cmp.Or(aws.ToString(inst.StateTransitionReason), "EC2 gives no reason")
 	}
 	code, text := aws.ToString(inst.StateReason.Code), aws.ToString(inst.StateReason.Message)
-	if code == "Client.InstanceInitiatedShutdown" {
+	if code == "Client.InstanceInitiatedShutdown" || strings.HasPrefix(code, "Server.Spot") {
 		return ""
 	}
 	return cmp.Or(strings.TrimPrefix(text, code+": "), code)

@@ -57,7 +57,7 @@ func newPark(t *testing.T, s stand, change func(*ec2fleet.Config)) park {
 		change(&c)
 	}
 	m := &ec2test.Machines{
-		Client: s.client, Dir: t.TempDir(), Env: []string{"EXTRA=of the image"},
+		Client: s.client, Fleet: c.Fleet, Dir: t.TempDir(), Env: []string{"EXTRA=of the image"},
 		Role: aws.Credentials{AccessKeyID: "ASIAROLE", SecretAccessKey: "secret", SessionToken: "session"},
 		Log:  slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}

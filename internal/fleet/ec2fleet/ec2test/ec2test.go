@@ -119,11 +119,11 @@ func (m *Machines) Most() int {
 	return m.most
 }
 
-// TakeBack announces to an instance that EC2 takes it back.
-func (m *Machines) TakeBack(id string) {
+// TakeBack announces to all instances that run now that EC2 takes them back.
+func (m *Machines) TakeBack() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if p := m.playing[id]; p != nil {
+	for _, p := range m.playing {
 		p.notice.Store(true)
 	}
 }
