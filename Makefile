@@ -20,7 +20,7 @@ SEED       ?= $(shell date +%s)
 PACKAGES   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help setup testtools build run test test-aws check race fuzz chaos crowd soak sbom vuln reproducible e2e bench dist clean
+.PHONY: help setup testtools build run test test-aws check race fuzz chaos crowd soak sbom vuln reproducible e2e bench screenshots dist clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ crowd: build ## 10,000 idle connections, 1,000 slow uploads and 100 good clients
 
 soak: build ## twice the capacity for DURATION; draws bin/soak.svg
 	@$(TESTENV) $(GO) run ./e2e/siege soak -duration=$(DURATION) -plot=bin/soak.svg
+
+screenshots: setup testtools ## make the pictures of the documentation anew
+	$(GOTEST) -count=1 -run=Browser ./internal/web -pictures $(CURDIR)/docs/images
 
 e2e: build testtools ## only the stories against the real binary
 	$(GOTEST) -count=1 ./e2e/

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs beyond the build, into .deps/test/, each at one pinned version and nothing twice:
 #   bin/            servers and programs: versitygw, an S3 server; pebble, an ACME authority
-#   node_modules/   fauxqs, an SQS server with S3 events
+#   node_modules/   fauxqs, an SQS server with S3 events; axe-core, which checks pages for accessibility
 #   venv-aws/       Python: moto (EC2, IAM, CloudFormation), cfn-lint, the AWS CLI, boto3
 #   venv-protocols/ Python: schemathesis (an API against its OpenAPI document), a client of the Open Inference Protocol
 # and by apt-get nginx, Chromium, and what makes disks and networks to break. None of it is linked into the product or shipped with it.
@@ -74,6 +74,6 @@ debian ip iproute2
 debian mkfs.ext4 e2fsprogs
 once versitygw v1.8.0 go_tool github.com/versity/versitygw/cmd/versitygw@v1.8.0
 once pebble v2.10.1 go_tool github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1
-once fauxqs 1.9.2 npm_tool fauxqs@1.9.2
+once npm 'fauxqs 1.9.2, axe-core 4.14.1' npm_tool fauxqs@1.9.2 axe-core@4.14.1
 python venv-aws 'moto[server]==5.2.1' cfn-lint==1.58.0 awscli==1.46.3 boto3==1.44.5
 python venv-protocols schemathesis==4.32.5 'tritonclient[http]==2.73.0'

@@ -69,7 +69,7 @@ def main():
     logits = run(session, photos)
     shot = rounded(n=len(truth), top1=top(logits, truth, 1), top5=top(logits, truth, 5))
 
-    print(json.dumps({"tiny_imagenet_val": val, "photos": shot}))
+    print(json.dumps({"Tiny ImageNet, validation": val, "Photographs": shot}))
     print(f"one thread: {speed(session, 1):.0f} img/s one by one, {speed(session, 8):.0f} in batches of 8")
     if args.card:
         card = {
@@ -81,7 +81,7 @@ def main():
                            "scale": 1 / 255, "mean": MEAN, "std": STD},
             "output": {"name": "logits", "activation": "none"},
             "temperature": 1.0, "labels": "tiny-imagenet-200",
-            "metrics": {"tiny_imagenet_val": val, "photos": shot},
+            "metrics": {"Tiny ImageNet, validation": val, "Photographs": shot},
         }
         args.card.write_text(json.dumps(card, indent=2) + "\n")
 

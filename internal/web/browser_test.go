@@ -61,7 +61,7 @@ func TestBrowserDropsPicturesAndComesBack(t *testing.T) {
 			<-hold
 		}
 		if task.Name == "torn.jpg" {
-			return fails(ocelli.CorruptImage, "torn.jpg breaks off in the middle: save it again and send that")
+			return fails(ocelli.CorruptImage, "torn.jpg is cut short: it begins like JPEG and ends too early")
 		}
 		return landscape(task)
 	})
@@ -223,14 +223,21 @@ func TestBrowserFindsOrdersAndSendsAgain(t *testing.T) {
 	}
 }
 
+func several(workers int) string {
+	if workers == 1 {
+		return "1 worker"
+	}
+	return fmt.Sprint(workers, " workers")
+}
+
 // busy is a fleet so many seconds after a thousand pictures came.
 func busy(second int64) ocelli.Status {
 	wanted := int(min(1+second, 6))
 	backlog := max(0, 1000-second*second/3)
 	st := ocelli.Status{
 		Ready: max(0, backlog-int64(4*wanted)), Leased: min(backlog, int64(4*wanted)), OldestAge: float64(second), Rate: float64(min(18*wanted, 6*int(second))), Wanted: wanted, Max: 8,
-		Reason: fmt.Sprintf("%d workers finish the %d images that wait soonest for what they cost", wanted, backlog),
-		Model:  &ocelli.Model{Name: "a small network", SHA256: strings.Repeat("ab", 32), Preprocessing: "RGB, shorter side 256, centre 224 × 224"},
+		Reason: fmt.Sprintf("%d images wait; %s at 18 img/s finish in %.1f s: %s", backlog, several(wanted), float64(backlog)/18/float64(wanted), several(wanted)),
+		Model:  &ocelli.Model{Name: "ocelli-200"},
 	}
 	for i := range wanted {
 		state := ocelli.WorkerBusy
@@ -255,14 +262,14 @@ func TestBrowserShowsTheFleet(t *testing.T) {
 	v.allowed = "/fleet"
 	v.do(chromedp.Navigate(serve(t, s) + "/fleet"))
 	v.until(`document.querySelectorAll(".workers li").length >= 2`)
-	if *shots != "" {
+	if *shots != "" || *pictures != "" {
 		v.do(chromedp.Sleep(45 * time.Second)) // a line of two points is no picture
 	}
 	v.until(`document.querySelectorAll(".workers [data-state=busy]").length >= 5`)
 	if line := ask[string](v, `document.querySelector(".lines .stroke").getAttribute("d")`); !strings.Contains(line, "L") {
 		t.Errorf("the line of the backlog is %q", line)
 	}
-	if words := ask[string](v, `document.querySelector(".entries").innerText`); !strings.Contains(words, "1 → 3 workers") || !strings.Contains(words, "The backlog is worth three") || !strings.Contains(words, "started ocelli-worker-2, ocelli-worker-3") {
+	if words := ask[string](v, `document.querySelector(".entries").innerText`); !strings.Contains(words, "1 → 3 workers") || !strings.Contains(words, "1000 images wait; 3 workers") || !strings.Contains(words, "started ocelli-worker-2, ocelli-worker-3") {
 		t.Errorf("the time line reads %q", words)
 	}
 	v.shot("fleet")
@@ -299,17 +306,20 @@ func decisions() []scale.Decision {
 		return scale.Decision{Want: want, Reason: reason, Seen: scale.Seen{Now: at}, Done: &done}
 	}
 	return []scale.Decision{
-		decision(1, "1 worker: 4 images wait and are done after 0.5 s", fleet.Change{Launched: []string{"ocelli-worker-1"}}),
-		decision(3, "the backlog is worth three: 1,000 images wait, done after 19 s rather than 55 s", fleet.Change{Launched: []string{"ocelli-worker-2", "ocelli-worker-3"}}),
+		decision(1, "4 images wait; 1 worker at 20 img/s finishes in 0.5 s: 1 worker", fleet.Change{Launched: []string{"ocelli-worker-1"}}),
+		decision(3, "1000 images wait; 3 workers at 18 img/s finish in 18.6 s, 2 in 27.8 s: 3 workers", fleet.Change{Launched: []string{"ocelli-worker-2", "ocelli-worker-3"}}),
 		decision(3, "a third reason for the same three", fleet.Change{}),
-		decision(6, "6 workers: each of them saves more waiting than it costs", fleet.Change{Launched: []string{"ocelli-worker-4", "ocelli-worker-5", "ocelli-worker-6"}}),
+		decision(6, "990 images wait; 6 workers at 18 img/s finish in 9.2 s, 5 in 11.0 s: 6 workers", fleet.Change{Launched: []string{"ocelli-worker-4", "ocelli-worker-5", "ocelli-worker-6"}}),
 	}
 }
 
 func TestBrowserShowsTheModel(t *testing.T) {
 	s := newSite(t, 1000)
-	s.status = func() ocelli.Status { return busy(1) }
 	s.network = knownNetwork(t)
+	s.status = func() ocelli.Status {
+		return ocelli.Status{Model: &ocelli.Model{Name: s.network.Card.Name, SHA256: s.network.Card.SHA256,
+			Preprocessing: "short side 80 bilinear antialiased, centre 80×80, RGB NCHW float32, (x×0.00392157-[0.485 0.456 0.406])÷[0.229 0.224 0.225]"}}
+	}
 	v := visit(t)
 	v.do(chromedp.Navigate(serve(t, s) + "/model"))
 	v.shot("model")

@@ -101,7 +101,7 @@ func readMetrics(metrics map[string]any) []measured {
 	var all []measured
 	for name, value := range metrics {
 		if figures, ok := value.(map[string]any); ok {
-			if m, ok := readMeasured(strings.ReplaceAll(name, "_", " "), figures); ok {
+			if m, ok := readMeasured(name, figures); ok {
 				all = append(all, m)
 			}
 		}

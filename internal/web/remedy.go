@@ -17,7 +17,7 @@ const unsent ocelli.Code = "unsent"
 var remedies = []remedy{
 	{Code: ocelli.EmptyFile, Todo: "Save or export it again."},
 	{Code: ocelli.TooLarge, Todo: "Save it smaller, and send that."},
-	{Code: ocelli.UnsupportedType, Todo: "Save it as JPEG or PNG, and send that."},
+	{Code: ocelli.UnsupportedType, Todo: "Send it as JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF."},
 	{Code: ocelli.TooManyPixels, Kept: true}, // the error itself says it
 	{Code: ocelli.CorruptImage, Kept: true, Todo: "Open it in a photo program, save it anew, and send that."},
 	{Code: ocelli.CorruptArchive, Todo: "Pack the pictures again."},

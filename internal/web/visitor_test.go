@@ -27,7 +27,8 @@ import (
 
 var (
 	shots = flag.String("shots", "", "folder to put screenshots into")
-	axe   = flag.String("axe", "", "file axe.min.js of the npm package axe-core, to check pages for accessibility")
+	// Not for looking at, but for the documentation.
+	pictures = flag.String("pictures", "", "folder to put the screenshots of the documentation into")
 )
 
 // chromium is the one browser of all tests. TestMain ends it.
@@ -99,6 +100,9 @@ const watchShifts = `shifts = []; new PerformanceObserver((list) => {
 func visit(t *testing.T) *visitor {
 	t.Helper()
 	chromium.once.Do(startChromium)
+	if chromium.err != nil && testTools != "" {
+		t.Fatal(chromium.err)
+	}
 	if chromium.err != nil {
 		t.Skip(chromium.err)
 	}
@@ -215,20 +219,36 @@ func (v *visitor) look(scheme string) {
 		Promise.allSettled(document.getAnimations().filter((a) => a instanceof CSSTransition).map((a) => a.finished))])`)
 }
 
-// shot keeps a screenshot where the flag asks for it, light and dark.
+// gallery are the pictures of the documentation: which screenshot each is.
+var gallery = map[string]string{
+	"empty": "start", "running": "running", "done-dark": "done-dark", "failed": "failed", "fleet": "fleet", "fleet-dark": "fleet-dark", "model": "model",
+	"settings": "settings", "phone-empty-dark": "phone-start-dark", "phone": "phone", "phone-fleet": "phone-fleet",
+}
+
+// shot keeps a screenshot where a flag asks for it, light and dark.
 func (v *visitor) shot(name string) {
 	v.t.Helper()
-	if *shots == "" {
-		return
-	}
-	for suffix, scheme := range map[string]string{"": "light", "-dark": "dark"} {
-		v.look(scheme)
-		picture, err := chromedp.Run(v.ctx, chromedp.CaptureScreenshot())
+	keep := func(path, format string, quality int64) {
+		picture, err := chromedp.Call(v.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormat(format), Quality: &quality})
+		if err == nil {
+			err = os.WriteFile(path, picture.Data, 0o644)
+		}
 		if err != nil {
 			v.t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(*shots, name+suffix+".png"), picture, 0o644); err != nil {
-			v.t.Fatal(err)
+	}
+	v.until(`[...document.images].every((i) => i.complete || i.getBoundingClientRect().top > innerHeight || i.getBoundingClientRect().bottom < 0)`)
+	for suffix, scheme := range map[string]string{"": "light", "-dark": "dark"} {
+		file := gallery[name+suffix]
+		if *shots == "" && (*pictures == "" || file == "") {
+			continue
+		}
+		v.look(scheme)
+		if *shots != "" {
+			keep(filepath.Join(*shots, name+suffix+".png"), "png", 100)
+		}
+		if *pictures != "" && file != "" {
+			keep(filepath.Join(*pictures, file+".webp"), "webp", 82)
 		}
 	}
 	v.look("")
@@ -240,19 +260,28 @@ func (v *visitor) phone() {
 	v.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch))
 }
 
-// accessible fails the test for each rule of accessibility that the page breaks, where the flag names the tool.
+// testTools is the folder of the tools that tests need; "" where they were not installed, and what needs them is left out.
+var testTools = os.Getenv("OCELLI_TEST_TOOLS")
+
+// axe is the script that checks pages for accessibility: the npm package axe-core.
+var axe = sync.OnceValues(func() (string, error) {
+	text, err := os.ReadFile(filepath.Join(testTools, "node_modules/axe-core/axe.min.js"))
+	return string(text), err
+})
+
+// accessible fails the test for each rule of accessibility that the page breaks.
 func (v *visitor) accessible() {
 	v.t.Helper()
-	if *axe == "" {
+	if testTools == "" {
 		return
 	}
-	tool, err := os.ReadFile(*axe)
+	tool, err := axe()
 	if err != nil {
 		v.t.Fatal(err)
 	}
 	for _, scheme := range []string{"light", "dark"} {
 		v.look(scheme)
-		v.run(string(tool))
+		v.run(tool)
 		found := ask[string](v, `axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }).then((r) =>
 			r.violations.map((x) => x.id + ": " + x.help + " " + x.nodes.slice(0, 4).map((n) => n.target + " " + n.failureSummary).join("; ")).join("\n"))`)
 		if found != "" {

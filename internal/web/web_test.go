@@ -399,7 +399,7 @@ func TestModelWithoutScripts(t *testing.T) {
 	}
 	wantText(t, s.get("/model"), 200, "resnet-tiny", "ab12", "resize 224", "Nothing was measured")
 	s.network = knownNetwork(t)
-	wantText(t, s.get("/model"), 200, "one of 200 labels", "tiny imagenet val", "10,000 pictures", "60 %", "83 %", "1.0 points", "2,051 pictures: sure by 98 %, right in 98 %", "goldfish")
+	wantText(t, s.get("/model"), 200, "one of 200 labels", "Tiny ImageNet, validation", "10,000 pictures", "60 %", "83 %", "1.0 points", "2,051 pictures: sure by 98 %, right in 98 %", "goldfish")
 	found := s.get("/model?find=Retriever")
 	wantText(t, found, 200, "2 of 200 classes", "golden retriever", "68 %")
 	if strings.Contains(found.Body.String(), "goldfish") {
