@@ -320,15 +320,17 @@ func (s *source) Read(p []byte) (int, error) {
 // at just that moment.
 const maxTries = 100
 
-// Whether a name survives the loss of power when enter returns.
+// manner is whether a name survives the loss of power when the call returns that makes it.
+type manner int
+
 const (
-	durably = true
-	quickly = false
+	quickly manner = iota
+	durably
 )
 
 // enter lets give make a name in the folder of the file name, and makes that name durable where it is told to. Where the
 // folder was removed in between, because it was empty, that is repeated with a new folder of that name.
-func (t *Tree) enter(ctx context.Context, name string, how bool, give func(in *os.File, base string) error) error {
+func (t *Tree) enter(ctx context.Context, name string, how manner, give func(in *os.File, base string) error) error {
 	dir, base := path.Split(name)
 	var err error
 	for range maxTries {

@@ -43,7 +43,7 @@ func (t *Tree) removePart(names []string) error {
 		inFolder[path.Dir(name)] = append(inFolder[path.Dir(name)], path.Base(name))
 		records[i] = record{kind: removed, name: name}
 	}
-	unlink := func(how bool) error {
+	unlink := func(how manner) error {
 		for dir, bases := range inFolder {
 			if err := t.removeIn(dir, bases, how); err != nil {
 				return err
@@ -59,7 +59,7 @@ func (t *Tree) removePart(names []string) error {
 
 // removeIn removes files of one folder. It opens the folder anew, as it is now: in one that stayed open since before its
 // removal, nothing would be found.
-func (t *Tree) removeIn(dir string, bases []string, how bool) error {
+func (t *Tree) removeIn(dir string, bases []string, how manner) error {
 	f, err := t.root.Open(dir)
 	if isAbsent(err) {
 		return nil

@@ -17,7 +17,7 @@ import (
 var resolverFiles = []string{"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/services", "/run/systemd/resolve"}
 
 func enter(p Policy) (held, missing []string, err error) {
-	time.Now().Local().Zone() // reads the time zone's file, once and for all
+	_, _ = time.Now().Local().Zone() // reads the time zone's file, once and for all
 	if p.Resolve {
 		net.DefaultResolver.PreferGo = true // the one of the C library would load more libraries
 		p.Read = append(slices.Clone(p.Read), resolverFiles...)

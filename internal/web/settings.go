@@ -111,11 +111,11 @@ func (s *web) change(w http.ResponseWriter, r *http.Request) {
 
 // readPolicy reads the fields of the form into a copy of the policy. Everything that is wrong is told at once.
 func readPolicy(p scale.Policy, ceiling int, field func(string) string) (scale.Policy, error) {
-	var errs []error
+	var wrong []string // sentences
 	number := func(name, words string, least, most int, into *int) {
 		n, err := strconv.Atoi(strings.TrimSpace(field(name)))
 		if err != nil || n < least || n > most {
-			errs = append(errs, fmt.Errorf("%s must be a whole number from %d to %d", words, least, most))
+			wrong = append(wrong, fmt.Sprintf("%s must be a whole number from %d to %d.", words, least, most))
 			return
 		}
 		*into = n
@@ -128,19 +128,15 @@ func readPolicy(p scale.Policy, ceiling int, field func(string) string) (scale.P
 	p.Hold = float64(hold)
 	p.Name = field("policy")
 	if p.Name != scale.Breakeven && p.Name != scale.Backlog {
-		errs = append(errs, errors.New("Choose one of the two rules"))
+		wrong = append(wrong, "Choose one of the two rules.")
 	}
-	if len(errs) == 0 && p.Min > p.Max {
-		errs = append(errs, errors.New("The fewest workers must not be more than the most"))
+	if len(wrong) == 0 && p.Min > p.Max {
+		wrong = append(wrong, "The fewest workers must not be more than the most.")
 	}
-	var all []string
-	for _, err := range errs {
-		all = append(all, err.Error())
-	}
-	if len(all) == 0 {
+	if len(wrong) == 0 {
 		return p, nil
 	}
-	return p, errors.New(strings.Join(all, ". ") + ".")
+	return p, errors.New(strings.Join(wrong, " "))
 }
 
 // changes says what makes one policy another, in parts of a sentence.
