@@ -63,13 +63,18 @@ func printDecisions(out io.Writer, decisions []json.RawMessage, since time.Durat
 			return fmt.Errorf("the server answered a decision that cannot be read: %w", err)
 		}
 		acted := d.Done != nil && d.Done.Any() // also with as many wanted as before, where a worker was lost
-		if d.Want == want && !acted && !all {
+		if d.Want == want && !acted && d.Changed == "" && !all {
 			continue
 		}
 		want = d.Want
 		_, err := fmt.Fprintf(out, "%s  %2d  %s\n", d.Seen.Now.Local().Format("Jan 02 15:04:05"), d.Want, d.Reason)
 		if err != nil {
 			return err
+		}
+		if d.Changed != "" {
+			if _, err := fmt.Fprintf(out, "%22ssettings changed: %s\n", "", d.Changed); err != nil {
+				return err
+			}
 		}
 		if acted {
 			if _, err := fmt.Fprintf(out, "%22s%s\n", "", deeds(*d.Done)); err != nil {

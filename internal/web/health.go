@@ -20,9 +20,12 @@ type healthView struct {
 	OK     bool // all of them
 }
 
-// Forecasts says how well the times told for jobs came true, "" before there were any.
+// fewJobs are too few to tell how good forecasts are.
+const fewJobs = 5
+
+// Forecasts says how well the times told for jobs came true, "" while there were too few.
 func (v healthView) Forecasts() string {
-	if v.ETA.Jobs == 0 {
+	if v.ETA.Jobs < fewJobs {
 		return ""
 	}
 	return percent(v.ETA.Within20) + " of the last " + several(v.ETA.Jobs, "job") + " took within 20 % of the time that was told"
