@@ -342,7 +342,7 @@ func FuzzFiles(f *testing.F) {
 				if files++; files%3 == 0 || f.Fault != nil {
 					continue // not read at all
 				}
-				n, err := io.Copy(io.Discard, f.Body)
+				n, err := io.Copy(io.Discard, io.LimitReader(f.Body, 2*limit)) // a hole can be longer than anybody lives
 				if err != nil && ocelli.AsError(err) == nil {
 					t.Errorf("an error without a sentence: %v", err)
 				}
