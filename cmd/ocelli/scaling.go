@@ -44,6 +44,7 @@ func localWorkers(concurrency int) int {
 // policy is the one that the settings ask for, where usual is that of the workers' kind.
 func (s *scalingSettings) policy(usual scale.Policy) scale.Policy {
 	p := usual
+	p.Max = max(p.Max, s.minWorkers)
 	if s.maxWorkers > 0 {
 		p.Max = s.maxWorkers
 	}
