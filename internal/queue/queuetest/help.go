@@ -35,7 +35,7 @@ func ack(t *testing.T, q queue.Queue, ds ...queue.Delivery) {
 // receiveUpTo returns between one message and max.
 func receiveUpTo(t *testing.T, q queue.Queue, max int) []queue.Delivery {
 	t.Helper()
-	ds, err := q.Receive(t.Context(), max, 10*time.Second)
+	ds, err := q.Receive(t.Context(), max, queue.MaxWait)
 	if err != nil {
 		t.Fatalf("receive: %v", err)
 	}

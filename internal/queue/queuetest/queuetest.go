@@ -26,7 +26,7 @@ const (
 	short = time.Second      // a lease that is waited out
 	long  = 30 * time.Second // a lease that does not pass while a test runs
 	stale = short / 20       // how much a server's clock may run ahead of its own promise
-	slack = 5 * time.Second  // how much later than promised something may come on a busy machine
+	slack = 20 * time.Second // how much later than promised something may come on a busy machine
 )
 
 // Run holds a driver to the contract of [queue.Queue].
@@ -158,8 +158,13 @@ func extended(t *testing.T, open Open) {
 		if len(again) > 0 {
 			t.Fatalf("%s was delivered again while its lease was being extended", again[0].ID)
 		}
+		before := renewed
 		renewed = time.Now()
-		if err := q.Extend(ctx, held...); err != nil {
+		err = q.Extend(ctx, held...)
+		if time.Since(before) > 1500*time.Millisecond {
+			t.Skip("this machine is too busy to renew a lease of 2s in time")
+		}
+		if err != nil {
 			t.Fatalf("extend a lease that runs: %v", err)
 		}
 	}
@@ -194,11 +199,11 @@ func nacked(t *testing.T, open Open) {
 
 func late(t *testing.T, open Open) {
 	ctx := t.Context()
-	q := open(t, 2*time.Second)
+	q := open(t, 4*time.Second)
 	send(t, q, messages("m", "", 1)...)
 	old := receive(t, q, 1)
-	fresh := receive(t, q, 1) // the first lease has passed
-	runs := time.Now().Add(time.Second)
+	fresh := receive(t, q, 1)               // the first lease has passed
+	runs := time.Now().Add(2 * time.Second) // also where the answer took as long
 	if err := q.Nack(ctx, 0, old...); err != nil {
 		t.Errorf("a late nack: %v", err)
 	}
@@ -360,14 +365,14 @@ func refused(t *testing.T, open Open) {
 }
 
 func disjoint(t *testing.T, open Open) {
-	q := open(t, long)
+	q := open(t, 2*time.Minute)
 	const n = 200
 	var (
 		wg  sync.WaitGroup
 		mu  sync.Mutex
 		got = make(map[string]int)
 	)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for range 4 {
 		wg.Go(func() {

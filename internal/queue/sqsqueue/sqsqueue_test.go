@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	flag.Set("test.parallel", "8") // the cases mostly wait for leases to pass
+	flag.Set("test.parallel", "6") // the cases mostly wait for leases to pass
 	os.Exit(m.Run())
 }
 
