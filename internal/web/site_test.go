@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/api"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/intake"
@@ -38,6 +39,7 @@ type site struct {
 	checks  []web.Check
 
 	settings *web.Settings
+	guard    *access.Guard // nil where everybody may come in
 
 	requestBytes, imageBytes int64
 }
@@ -70,15 +72,24 @@ func (s *site) restart(t *testing.T, queued int) {
 		Intake: in, Tracker: tracker, Results: s.results, Blobs: s.blobs, Status: status,
 		Ready: func(context.Context) error { return nil }, Log: log, Thumbnail: thumbs.Make,
 	}).Register(mux)
-	mux.Handle("/", web.New(web.Config{
+	pages := web.New(web.Config{
 		Intake: in, Tracker: tracker, Blobs: s.blobs, Status: status, Log: log, History: &web.History{},
 		Decisions: func(int) ([]scale.Decision, error) { return s.journal, nil },
 		Network:   func(ocelli.Model) *web.Network { return s.network },
 		Settings:  func() *web.Settings { return s.settings },
 		Checks:    s.checked,
 		API:       programs,
-	}))
-	s.handler.Store(mux)
+		Guard:     s.guard,
+	})
+	mux.Handle("/", pages)
+	if s.guard == nil {
+		s.handler.Store(mux)
+		return
+	}
+	s.guard.Refuse = pages.Refuse
+	locked := http.NewServeMux()
+	locked.Handle("/", s.guard.Handler(mux))
+	s.handler.Store(locked)
 }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.Load().ServeHTTP(w, r) }

@@ -1,6 +1,8 @@
-// The jobs of this browser. The server never lists jobs: whoever knows an address may see it, and nobody else.
+// The jobs of this browser. The server lists no jobs to those who have not signed in: whoever knows an address may see it, and nobody
+// else. Of several who sign in with one browser each sees what was sent under the own name.
 
-const key = "ocelli.jobs";
+const visitor = document.body.dataset.visitor;
+const key = visitor ? `ocelli.jobs.${visitor}` : "ocelli.jobs";
 const most = 12;
 
 function stored() {
