@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -23,33 +24,54 @@ type service struct {
 	cmd               *exec.Cmd
 	client            *client.Client
 	log               *os.File
+	key               string // of the flood, where the service asks for keys
 }
 
 var greeting = regexp.MustCompile(`Ocelli is up at (http://\S+)`)
 
-func start(ctx context.Context, program string, args ...string) (*service, error) {
+// prepare makes the folder of a service that is not started yet.
+func prepare(program string) (*service, error) {
 	program, err := filepath.Abs(program)
 	if err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "ocelli-siege-")
+	return &service{program: program, dir: dir}, err
+}
+
+// newKey makes a key of an owner, who may send and read what is his.
+func (s *service) newKey(ctx context.Context, owner string) (string, error) {
+	text, err := exec.CommandContext(ctx, s.program, "keys", "create", "--data="+filepath.Join(s.dir, "data"), "--owner="+owner, "--label="+owner, "--json").Output()
+	if err != nil {
+		return "", fmt.Errorf("making a key for %s: %w", owner, err)
+	}
+	var made struct{ Key string }
+	return made.Key, json.Unmarshal(text, &made)
+}
+
+func start(ctx context.Context, program string, args ...string) (*service, error) {
+	s, err := prepare(program)
 	if err != nil {
 		return nil, err
 	}
-	s := &service{program: program, dir: dir}
-	if s.log, err = os.Create(filepath.Join(dir, "up.log")); err != nil {
-		return nil, err
+	return s, s.start(ctx, args...)
+}
+
+// start starts the service, and waits until it listens.
+func (s *service) start(ctx context.Context, args ...string) (err error) {
+	if s.log, err = os.Create(filepath.Join(s.dir, "up.log")); err != nil {
+		return err
 	}
-	s.cmd = exec.CommandContext(ctx, program, append([]string{"up", "--listen=127.0.0.1:0", "--data=" + filepath.Join(dir, "data")}, args...)...)
+	s.cmd = exec.CommandContext(ctx, s.program, append([]string{"up", "--listen=127.0.0.1:0", "--data=" + filepath.Join(s.dir, "data")}, args...)...)
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = 20 * time.Second
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w: run `make build`", program, err)
+		return fmt.Errorf("starting %s: %w: run `make build`", s.program, err)
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if m := greeting.FindStringSubmatch(lines.Text()); m != nil {
@@ -59,10 +81,10 @@ func start(ctx context.Context, program string, args ...string) (*service, error
 	}
 	if s.url == "" {
 		text, _ := os.ReadFile(s.log.Name())
-		return nil, errors.Join(fmt.Errorf("the service did not come up:\n%s", text), s.end())
+		return errors.Join(fmt.Errorf("the service did not come up:\n%s", text), s.end())
 	}
-	s.client, err = client.New(s.url)
-	return s, err
+	s.client, err = client.New(s.url, client.WithKey(s.key))
+	return err
 }
 
 func (s *service) end() error {

@@ -41,11 +41,23 @@ type flood struct {
 
 // soak asks twice of the service what it can do, for the set time.
 func soak(ctx context.Context, program string, duration time.Duration, plot string, out io.Writer) error {
-	s, err := start(ctx, program, fmt.Sprintf("--max-backlog=%d", soakBacklog), "--log-level=warn")
+	s, err := prepare(program)
 	if err != nil {
 		return err
 	}
+	// Two owners, since only who is known can have a share.
+	m := &modest{http: &http.Client{Timeout: 2 * time.Minute}, picture: picture()}
+	if s.key, err = s.newKey(ctx, "flood"); err != nil {
+		return err
+	}
+	if m.key, err = s.newKey(ctx, "modest"); err != nil {
+		return err
+	}
+	if err := s.start(ctx, fmt.Sprintf("--max-backlog=%d", soakBacklog), "--log-level=warn", "--auth=on"); err != nil {
+		return err
+	}
 	defer s.end()
+	m.url = s.url
 	most, err := s.flood(ctx, "--connections=8", "--mix=job10", "--duration=15s", "--warmup=5s")
 	if err != nil {
 		return fmt.Errorf("measuring the capacity: %w", err)
@@ -64,7 +76,6 @@ func soak(ctx context.Context, program string, duration time.Duration, plot stri
 		f, err := s.flood(flooding, fmt.Sprintf("--rate=%.2f/s", rate), fmt.Sprintf("--mix=job%d", jobImages), "--duration="+duration.String(), "--timeout=5m")
 		done <- end{f, err}
 	}()
-	m := &modest{url: s.url, http: &http.Client{Timeout: 2 * time.Minute}, picture: picture()}
 	samples := s.watch(ctx, duration, m)
 	e := <-done
 	if e.err != nil {
@@ -78,6 +89,7 @@ func (s *service) flood(ctx context.Context, args ...string) (flood, error) {
 	var f flood
 	cmd := exec.CommandContext(ctx, s.program, append([]string{"load", "--server=" + s.url, "--json"}, args...)...)
 	cmd.Stderr = os.Stderr
+	cmd.Env = append(os.Environ(), "OCELLI_KEY="+s.key)
 	text, err := cmd.Output()
 	var exit *exec.ExitError
 	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 3) {
@@ -172,9 +184,9 @@ func conclude(out io.Writer, samples []sample, f flood, m *modest, plot string) 
 
 // modest is a client beside the flood that sends one image, waits for its labels, and pauses for a second.
 type modest struct {
-	url     string
-	http    *http.Client
-	picture []byte
+	url, key string
+	http     *http.Client
+	picture  []byte
 
 	took            []float64
 	refused         int
@@ -202,6 +214,7 @@ func (m *modest) send(ctx context.Context) (done bool) {
 		m.wrong = append(m.wrong, err.Error())
 		return false
 	}
+	req.Header.Set("Authorization", "Bearer "+m.key)
 	resp, err := m.http.Do(req)
 	if ctx.Err() != nil {
 		return false

@@ -313,7 +313,7 @@ func (in *Intake) send(ctx context.Context, kept <-chan ocelli.Task) error {
 		}
 		msgs := make([]queue.Message, len(group))
 		for i, t := range group {
-			msgs[i] = queue.Message{ID: string(t.Image), Group: string(t.Job()), Body: t.Encode()}
+			msgs[i] = queue.Message{ID: string(t.Image), Group: turns(access.Owner(ctx), t.Job()), Body: t.Encode()}
 		}
 		if err := in.Queue.Send(ctx, msgs...); err != nil {
 			return fmt.Errorf("queueing %d images: %w", len(msgs), err)
