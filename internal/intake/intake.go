@@ -156,7 +156,7 @@ func (in *Intake) admit(ctx context.Context, job ocelli.Manifest) error {
 	if err != nil {
 		return explain(err)
 	}
-	if n >= in.Limits.Backlog {
+	if n >= in.Limits.Backlog+in.reserve(ctx) {
 		return ocelli.Errorf(ocelli.Overloaded, "%d images already wait, which is the limit: try again later", n)
 	}
 	return nil

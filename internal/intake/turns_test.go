@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/intake"
@@ -36,5 +37,36 @@ func TestAFloodLeavesOthersTheirTurns(t *testing.T) {
 	}
 	if seen != 2 {
 		t.Errorf("%d images of the modest client came", seen)
+	}
+}
+
+// When the backlog is at its limit, those who fill it are refused and a modest client is not; nor is there room without end.
+func TestAFullBacklogLeavesRoomForModestClients(t *testing.T) {
+	q := queue.NewMem(time.Minute, 10_000)
+	limits := roomy
+	limits.Backlog = 100
+	in := newIntake(new(blob.Mem), q, limits)
+	accepted := func(owner string, most int) (n int) {
+		ctx := t.Context()
+		if owner != "" {
+			ctx = access.With(ctx, &access.Caller{Key: &access.Key{Owner: owner}})
+		}
+		for ; n < most; n++ {
+			if _, err := in.Submit(ctx, intake.NewJob(), uploads(upload("a.png", picture(0)))); err != nil {
+				if codeOf(err) != ocelli.Overloaded {
+					t.Fatal(err)
+				}
+				return n
+			}
+		}
+		return n
+	}
+	for _, step := range []struct {
+		owner      string
+		most, want int
+	}{{"flood", 1000, 100}, {"", 1, 0}, {"modest", 5, 5}, {"flood", 1, 0}, {"another", 1000, 5}, {"modest", 1, 0}} {
+		if got := accepted(step.owner, step.most); got != step.want {
+			t.Errorf("of %d jobs of %q %d were accepted, want %d", step.most, step.owner, got, step.want)
+		}
 	}
 }

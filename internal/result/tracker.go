@@ -170,6 +170,19 @@ func (t *Tracker) forecast(job *tracked) (eta, p90 time.Duration, known bool) {
 	return t.Forecaster.Forecast(int64(ahead))
 }
 
+// LeftOf is how many images of an owner are not done, of the jobs that this tracker knows.
+func (t *Tracker) LeftOf(owner string) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, job := range t.jobs {
+		if job.manifest.Owner == owner {
+			n += job.left()
+		}
+	}
+	return int64(n)
+}
+
 // check tells when a job has finished, and holds what was promised of it against what came.
 func (t *Tracker) check(job *tracked) {
 	if !job.finished() {
