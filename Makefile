@@ -38,7 +38,7 @@ run: build ## build, start everything on this machine and print the address (LIS
 	@$(BIN) up --listen $(LISTEN) --data $(DATA)
 
 test: build check testtools ## all tests: units, driver suites, stories against the real binary
-	$(GOTEST) -shuffle=on -timeout=30m $(PACKAGES)
+	$(GOTEST) -shuffle=on -timeout=30m -parallel=4 $(PACKAGES)
 
 test-aws: setup testtools ## only what is about AWS: suites of the drivers, stories, the template; on stand-ins of this machine
 	$(GOTEST) -count=1 $(AWSPACKAGES)
