@@ -33,12 +33,7 @@ func (b *bench) overhead(ctx context.Context) error {
 	times := map[key][3][]float64{}
 	single := map[key][]float64{}
 	for range b.rounds {
-		s, _, err := b.start(ctx, "--model", "echo", "--max-workers", strconv.Itoa(runtime.NumCPU()))
-		if err != nil {
-			return err
-		}
-		err = func() error {
-			defer s.stop()
+		err := b.with(ctx, []string{"--model", "echo", "--max-workers", strconv.Itoa(runtime.NumCPU())}, func(s *service) error {
 			job := jobOf(pictures, 100)
 			if err := steady(ctx, s, job, 4, 2*time.Second, nil); err != nil {
 				return err
@@ -50,6 +45,15 @@ func (b *bench) overhead(ctx context.Context) error {
 					return err
 				}
 				rates[connections] = append(rates[connections], float64(images.Load())/time.Since(began).Seconds())
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		err = b.with(ctx, []string{"--model", "echo"}, func(s *service) error {
+			if err := steady(ctx, s, one(pictures[0]), 4, time.Second, nil); err != nil {
+				return err
 			}
 			for _, connections := range []int{1, 16, 100} {
 				for _, calm := range []bool{true, false} {
@@ -72,7 +76,7 @@ func (b *bench) overhead(ctx context.Context) error {
 				}
 			}
 			return nil
-		}()
+		})
 		if err != nil {
 			return err
 		}
@@ -95,6 +99,16 @@ func (b *bench) overhead(ctx context.Context) error {
 	}
 	b.result("null_model_p95_added_ms", median(times[key{16, true}][1]))
 	return nil
+}
+
+// with starts a service, lets do measure it, and stops it.
+func (b *bench) with(ctx context.Context, args []string, do func(*service) error) error {
+	s, _, err := b.start(ctx, args...)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	return do(s)
 }
 
 func (b *bench) length() time.Duration { return time.Duration(b.seconds * float64(time.Second)) }
