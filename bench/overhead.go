@@ -26,12 +26,8 @@ func (b *bench) overhead(ctx context.Context) error {
 		fmt.Sprintf("Calm: %d images/s in all, evenly; busy: each connection sends the next as soon as it has the answer.", calmRate),
 		"connections", "load", "p50, ms", "p95, ms", "p99, ms", "images/s")
 	rates := map[int][]float64{}
-	type key struct {
-		connections int
-		calm        bool
-	}
-	times := map[key][3][]float64{}
-	single := map[key][]float64{}
+	times := map[paced][3][]float64{}
+	single := map[paced][]float64{}
 	for range b.rounds {
 		err := b.with(ctx, []string{"--model", "echo", "--max-workers", strconv.Itoa(runtime.NumCPU())}, func(s *service) error {
 			job := jobOf(pictures, 100)
@@ -65,7 +61,7 @@ func (b *bench) overhead(ctx context.Context) error {
 					if err != nil {
 						return err
 					}
-					k := key{connections, calm}
+					k := paced{connections, calm}
 					t := times[k]
 					for i, p := range []float64{0.50, 0.95, 0.99} {
 						t[i] = append(t[i], percentile(took, p))
@@ -81,6 +77,18 @@ func (b *bench) overhead(ctx context.Context) error {
 			return err
 		}
 	}
+	b.tellOverhead(through, delay, rates, times, single)
+	return nil
+}
+
+// paced is one way in which single pictures are sent.
+type paced struct {
+	connections int
+	calm        bool
+}
+
+// tellOverhead enters what was measured.
+func (b *bench) tellOverhead(through, delay *table, rates map[int][]float64, times map[paced][3][]float64, single map[paced][]float64) {
 	best := 0.0
 	for _, connections := range []int{1, 4, 8} {
 		through.row(fmt.Sprint(connections), spread(rates[connections], "%.0f"))
@@ -89,7 +97,7 @@ func (b *bench) overhead(ctx context.Context) error {
 	b.result("null_model_images_per_s", best)
 	for _, connections := range []int{1, 16, 100} {
 		for _, calm := range []bool{true, false} {
-			k, load := key{connections, calm}, "busy"
+			k, load := paced{connections, calm}, "busy"
 			if calm {
 				load = "calm"
 			}
@@ -97,8 +105,7 @@ func (b *bench) overhead(ctx context.Context) error {
 			delay.row(fmt.Sprint(connections), load, spread(t[0], "%.1f"), spread(t[1], "%.1f"), spread(t[2], "%.1f"), spread(single[k], "%.0f"))
 		}
 	}
-	b.result("null_model_p95_added_ms", median(times[key{16, true}][1]))
-	return nil
+	b.result("null_model_p95_added_ms", median(times[paced{16, true}][1]))
 }
 
 // with starts a service, lets do measure it, and stops it.
