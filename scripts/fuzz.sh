@@ -16,9 +16,10 @@ git grep -lE '^func Fuzz' -- '*_test.go' | while read -r file; do
     echo "== $package $target for $FUZZTIME"
     began=$SECONDS
     # shellcheck disable=SC2086 # the flags are words
-    go test -run='^$' -fuzz="^$target\$" -fuzztime="$FUZZTIME" $FUZZFLAGS "$package" | tee /dev/stderr |
-      sed -nE 's/.*elapsed: ([0-9]+)s, execs: ([0-9]+).*/\1 \2/p' | tail -1 | {
-        read -r seconds execs || { seconds=$((SECONDS - began)); execs=0; }
+    go test -run='^$' -fuzz="^$target\$" -fuzztime="$FUZZTIME" $FUZZFLAGS "$package" | tee >(cat >&2) |
+      sed -nE 's/.*elapsed: ([0-9hms]+), execs: ([0-9]+).*/\1 \2/p' | tail -1 | {
+        read -r elapsed execs || { elapsed=$((SECONDS - began))s; execs=0; }
+        seconds=$(awk -F'[hms]' '{ s = 0; for (i = 1; i < NF; i++) s = s * 60 + $i; print s }' <<< "$elapsed")
         printf '%6s s  %10s runs  %s %s\n' "$seconds" "$execs" "$package" "$target" >> "$table"
       }
   done
