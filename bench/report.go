@@ -136,7 +136,8 @@ func kernel() string {
 	if err != nil {
 		return runtime.GOOS
 	}
-	return "Linux " + strings.TrimSpace(string(text))
+	parts := strings.SplitN(string(text), ".", 3) // what follows is the distributor's
+	return "Linux " + strings.Join(parts[:min(2, len(parts))], ".")
 }
 
 func commit() string {
