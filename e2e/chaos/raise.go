@@ -70,7 +70,7 @@ func raiseUp(s *service, m *machine) error {
 		}
 		s.data = filepath.Join(s.disk.at, "data")
 	}
-	return s.run("up", slices.Concat(settings, workerSettings, []string{"--listen=" + address, "--data=" + s.data, "--queue-bytes=128MB"})...)
+	return s.run("up", slices.Concat(settings, workerSettings, []string{"--listen=" + address, "--data=" + s.data, "--queue-bytes=64MB"})...)
 }
 
 // raiseFleet starts one process a role, and the broker at the other end of a cable.

@@ -17,7 +17,7 @@ import (
 const probeBytes = 4 << 20
 
 // Waits between looks at a disk that takes nothing: the first, doubling, and the longest.
-const firstWait, longestWait = 250 * time.Millisecond, 5 * time.Second
+const firstWait, longestWait = 250 * time.Millisecond, 2 * time.Second
 
 // Run keeps the server going until ctx ends, when it returns nil. An error says that the store cannot be read any more.
 func (s *Server) Run(ctx context.Context) error {
