@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,11 @@ func swallow(ts *testscript.TestScript, _ bool, _ []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	before, err := c.Status(ctx)
+	starting := func(w ocelli.Worker) bool { return w.PID == 0 }
+	for err == nil && slices.ContainsFunc(before.Workers, starting) {
+		time.Sleep(50 * time.Millisecond)
+		before, err = c.Status(ctx)
+	}
 	ts.Check(err)
 	files := folder(ts, corpus)
 	job, err := c.Submit(ctx, func(yield func(client.File) bool) {
