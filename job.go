@@ -1,6 +1,11 @@
 package ocelli
 
-import "time"
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash/fnv"
+	"time"
+)
 
 // JobState is what has become of a job.
 type JobState string
@@ -36,6 +41,21 @@ type Manifest struct {
 	Fingerprint string    `json:"fingerprint,omitempty"` // of the request that brought its Idempotency-Key
 	Claim       string    `json:"claim,omitempty"`       // blob key under which that key is claimed for the job
 	Retries     int       `json:"retries,omitempty"`     // how many times images that failed were put back
+}
+
+// groupsOfOwner is how many groups the jobs of one owner share.
+const groupsOfOwner = 3
+
+// Group names those with whom the images of the job share turns at the queue. A job without an owner is a group of its own, so that a small
+// one overtakes a large one. Where the owner is known, all jobs of one share a few groups: who floods the service with jobs has three turns
+// to each of anybody else, however many they are, and small jobs still overtake large ones.
+func (m *Manifest) Group() string {
+	if m.Owner == "" {
+		return string(m.ID)
+	}
+	h := fnv.New32a()
+	h.Write([]byte(m.ID))
+	return fmt.Sprintf("%x-%d", sha256.Sum256([]byte(m.Owner)), h.Sum32()%groupsOfOwner) // owners can have any name, groups cannot
 }
 
 // Image is one image as it was accepted.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/queue"
 )
 
@@ -42,4 +43,18 @@ func (b *backlog) sent(images int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.images += int64(images)
+}
+
+// modestShare is the part of the backlog that an owner may have waiting and still count as modest, and also what is kept for modest ones
+// beyond the limit: a tenth.
+const modestShare = 10
+
+// reserve is how many images beyond the limit of the backlog whoever asks under ctx may have waiting. An owner of whom little waits is let in
+// while those who fill the queue are refused.
+func (in *Intake) reserve(ctx context.Context) int64 {
+	share := in.Limits.Backlog / modestShare
+	if owner := access.Owner(ctx); owner == "" || in.Tracker.LeftOf(owner) > share {
+		return 0
+	}
+	return share
 }

@@ -175,7 +175,7 @@ type accepting struct {
 func (in *Intake) accept(ctx context.Context, job ocelli.Manifest, uploads iter.Seq2[Upload, error]) (ocelli.Manifest, error) {
 	kept := make(chan ocelli.Task, sendAtOnce)
 	sending, sendCtx := errgroup.WithContext(ctx)
-	sending.Go(func() error { return in.send(sendCtx, kept) })
+	sending.Go(func() error { return in.send(sendCtx, job.Group(), kept) })
 	keeping, keepCtx := errgroup.WithContext(sendCtx)
 	keeping.SetLimit(smallAtOnce)
 
@@ -297,23 +297,23 @@ func (a *accepting) reject(ctx context.Context, image ocelli.Image, fault *ocell
 	})
 }
 
-// send queues what comes from kept until kept is closed.
-func (in *Intake) send(ctx context.Context, kept <-chan ocelli.Task) error {
+// send queues what comes from kept until kept is closed. The images take turns with those of the group.
+func (in *Intake) send(ctx context.Context, group string, kept <-chan ocelli.Task) error {
 	for task := range kept {
-		group := []ocelli.Task{task}
-		for more := true; more && len(group) < sendAtOnce; {
+		together := []ocelli.Task{task}
+		for more := true; more && len(together) < sendAtOnce; {
 			select {
 			case next, open := <-kept:
 				if more = open; open {
-					group = append(group, next)
+					together = append(together, next)
 				}
 			default:
 				more = false
 			}
 		}
-		msgs := make([]queue.Message, len(group))
-		for i, t := range group {
-			msgs[i] = queue.Message{ID: string(t.Image), Group: turns(access.Owner(ctx), t.Job()), Body: t.Encode()}
+		msgs := make([]queue.Message, len(together))
+		for i, t := range together {
+			msgs[i] = queue.Message{ID: string(t.Image), Group: group, Body: t.Encode()}
 		}
 		if err := in.Queue.Send(ctx, msgs...); err != nil {
 			return fmt.Errorf("queueing %d images: %w", len(msgs), err)

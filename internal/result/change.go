@@ -15,7 +15,7 @@ func (t *Tracker) Forget(id ocelli.JobID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if job := t.jobs[id]; job != nil && job.settled {
-		delete(t.jobs, id)
+		t.drop(job)
 		close(job.changed)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/notify"
+	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/result"
 )
 
@@ -204,6 +205,50 @@ func TestTheTimeToldForAJobKnowsOfTheOthers(t *testing.T) {
 		if forecaster.promise != 4*time.Second || forecaster.got != 5*time.Second {
 			t.Errorf("promised %s, took %s", forecaster.promise, forecaster.got)
 		}
+	})
+}
+
+// More jobs than lanes: the last of 32 jobs of 10 is done when all are, and a single image after them waits for two of them in its lane
+// while each other lane does as much. Jobs of one owner share their turns, so the first image of another owner does not wait for them.
+func TestTheTimeToldForAJobKnowsOfTheLanes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tracker := track(t, newStore(), nil)
+		tracker.Forecaster = &even{}
+		jobs := 0
+		add := func(owner string, images int) ocelli.JobID {
+			jobs++
+			id := ocelli.JobID(fmt.Sprintf("01JD%022d", jobs))
+			tracker.Begin(ocelli.Manifest{ID: id, Owner: owner})
+			for place := range images {
+				tracker.Add(ocelli.Image{ID: ocelli.NewImageID(id, place+1)})
+			}
+			return id
+		}
+		told := func(what string, id ocelli.JobID, want int) {
+			t.Helper()
+			j, err := tracker.Job(t.Context(), id)
+			if err != nil || j.ETA == nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if got := int(time.Until(*j.ETA) / time.Second); got != want {
+				t.Errorf("%s is told that it is done when %d images are, want %d", what, got, want)
+			}
+		}
+		first := add("", 10)
+		for range 2*queue.Lanes - 2 {
+			add("", 10)
+		}
+		last, single := add("", 10), add("", 1)
+		told("the first job", first, 10*queue.Lanes)
+		told("the last large job", last, 20*queue.Lanes)
+		told("the single image", single, 20*queue.Lanes+1)
+		for job := range jobs {
+			tracker.Abandon(ocelli.JobID(fmt.Sprintf("01JD%022d", job+1)))
+		}
+		for range 60 {
+			add("flood", 10)
+		}
+		told("another owner's image", add("modest", 1), 4) // one for each group of the flood, and its own
 	})
 }
 

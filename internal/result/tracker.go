@@ -45,13 +45,9 @@ type Tracker struct {
 
 	mu    sync.Mutex
 	jobs  map[ocelli.JobID]*tracked
+	held  int        // images of jobs
+	open  []*tracked // those of jobs that have not finished, in the order in which they became known
 	loads map[ocelli.JobID]*loading
-}
-
-// Forecaster says how long images take, and hears how long they took; see [scale.Loop].
-type Forecaster interface {
-	Forecast(images int64) (eta, p90 time.Duration, known bool)
-	Came(eta, took time.Duration)
 }
 
 // NewTracker returns a tracker that listens on topic. seen, where it is not nil, is called once for each result of the jobs that this
@@ -122,10 +118,9 @@ func (t *Tracker) note(n Notice) {
 func (t *Tracker) Begin(m ocelli.Manifest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.makeRoom(0)
 	job := newTracked(m)
 	job.begun = true
-	t.jobs[m.ID] = job
+	t.keep(job)
 }
 
 // Add adds the next image to a job that was begun, before its message is sent.
@@ -135,6 +130,7 @@ func (t *Tracker) Add(image ocelli.Image) {
 	defer t.mu.Unlock()
 	if job := t.jobs[id]; job != nil {
 		job.add(image)
+		t.held++
 		job.announce(time.Now())
 	}
 }
@@ -156,38 +152,12 @@ func (t *Tracker) Settle(id ocelli.JobID) (ocelli.Manifest, error) {
 	return job.manifest, nil
 }
 
-// forecast says how long a job will still take. Jobs take turns image by image, so by the time that this one is done each other one
-// has had as many images done as this one has left, or all of its own.
-func (t *Tracker) forecast(job *tracked) (eta, p90 time.Duration, known bool) {
-	left := job.left()
-	if t.Forecaster == nil || left == 0 {
-		return 0, 0, false
-	}
-	ahead := 0
-	for _, other := range t.jobs {
-		ahead += min(other.left(), left)
-	}
-	return t.Forecaster.Forecast(int64(ahead))
-}
-
-// LeftOf is how many images of an owner are not done, of the jobs that this tracker knows.
-func (t *Tracker) LeftOf(owner string) int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := 0
-	for _, job := range t.jobs {
-		if job.manifest.Owner == owner {
-			n += job.left()
-		}
-	}
-	return int64(n)
-}
-
 // check tells when a job has finished, and holds what was promised of it against what came.
 func (t *Tracker) check(job *tracked) {
 	if !job.finished() {
 		return
 	}
+	t.close(job)
 	if t.Ended != nil {
 		t.Ended(job.manifest.ID)
 	}
@@ -207,22 +177,9 @@ func (t *Tracker) Abandon(id ocelli.JobID) []ocelli.Image {
 	if job == nil {
 		return nil
 	}
-	delete(t.jobs, id)
+	t.drop(job)
 	close(job.changed)
 	return job.manifest.Images
-}
-
-// Waiting is how many images of the jobs that this node has accepted and still knows have no result.
-func (t *Tracker) Waiting() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := 0
-	for _, job := range t.jobs {
-		if job.begun && job.settled {
-			n += job.left()
-		}
-	}
-	return n
 }
 
 // Known returns nil where there is such a job, and otherwise what [Tracker.Job] would.
@@ -435,8 +392,7 @@ func (t *Tracker) read(ctx context.Context, id ocelli.JobID, l *loading) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil && t.jobs[id] == nil {
-		t.makeRoom(len(job.results))
-		t.jobs[id] = job
+		t.keep(job)
 	}
 	l.err = err
 	delete(t.loads, id)
@@ -473,26 +429,42 @@ func (t *Tracker) fromStore(ctx context.Context, id ocelli.JobID) (*tracked, err
 	return job, nil
 }
 
-// makeRoom forgets jobs that nobody waits for, those not asked for longest first, until there is room for so many more results.
-func (t *Tracker) makeRoom(images int) {
-	held := images
-	var idle []ocelli.JobID
-	for id, job := range t.jobs {
-		held += len(job.results)
-		if job.settled && job.waiting == 0 {
-			idle = append(idle, id)
+// keep makes a job known. Where that makes too many results, jobs that nobody waits for are forgotten, those not asked for longest first,
+// and a tenth more of them than must be, so that this is seldom.
+func (t *Tracker) keep(job *tracked) {
+	if t.held+len(job.results) > mostResults {
+		var idle []*tracked
+		for _, other := range t.jobs {
+			if other.settled && other.waiting == 0 {
+				idle = append(idle, other)
+			}
+		}
+		slices.SortFunc(idle, func(a, b *tracked) int { return a.touched.Compare(b.touched) })
+		for _, other := range idle {
+			if t.held+len(job.results) <= mostResults*9/10 {
+				break
+			}
+			t.drop(other)
 		}
 	}
-	if held <= mostResults {
-		return
+	t.jobs[job.manifest.ID] = job
+	t.held += len(job.results)
+	if !job.finished() {
+		t.open = append(t.open, job)
 	}
-	slices.SortFunc(idle, func(a, b ocelli.JobID) int { return t.jobs[a].touched.Compare(t.jobs[b].touched) })
-	for _, id := range idle {
-		if held <= mostResults {
-			return
-		}
-		held -= len(t.jobs[id].results)
-		delete(t.jobs, id)
+}
+
+// drop forgets a job.
+func (t *Tracker) drop(job *tracked) {
+	delete(t.jobs, job.manifest.ID)
+	t.held -= len(job.results)
+	t.close(job)
+}
+
+// close takes a job out of those that have not finished.
+func (t *Tracker) close(job *tracked) {
+	if i := slices.Index(t.open, job); i >= 0 {
+		t.open = slices.Delete(t.open, i, i+1)
 	}
 }
 
@@ -505,7 +477,7 @@ func (t *Tracker) due(now time.Time) []ocelli.JobID {
 		idle := now.Sub(job.touched)
 		switch {
 		case job.settled && job.waiting == 0 && (job.finished() && idle > keepFinished || idle > keepRunning):
-			delete(t.jobs, id)
+			t.drop(job)
 		case !job.finished() && now.After(job.repair):
 			job.patience = min(2*job.patience, repairMost)
 			job.repair = now.Add(job.patience)
@@ -520,9 +492,9 @@ func (t *Tracker) Overdue(now time.Time) []ocelli.JobID {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var ids []ocelli.JobID
-	for id, job := range t.jobs {
-		if by := job.manifest.Deadline; !by.IsZero() && now.After(by) && job.settled && !job.finished() {
-			ids = append(ids, id)
+	for _, job := range t.open {
+		if by := job.manifest.Deadline; !by.IsZero() && now.After(by) && job.settled {
+			ids = append(ids, job.manifest.ID)
 		}
 	}
 	return ids

@@ -221,7 +221,7 @@ func (j *Jobs) send(ctx context.Context, m *ocelli.Manifest, images []ocelli.Ima
 	for i, image := range images {
 		_, place, _ := image.Split()
 		task := ocelli.Task{Image: image, Name: m.Images[place-1].Name, Accepted: time.Now().UTC(), ReplyTo: j.Topic, Store: j.Store}
-		msgs[i] = queue.Message{ID: fmt.Sprintf("%s.%d", image, m.Retries), Group: string(m.ID), Body: task.Encode()}
+		msgs[i] = queue.Message{ID: fmt.Sprintf("%s.%d", image, m.Retries), Group: m.Group(), Body: task.Encode()}
 	}
 	for part := range slices.Chunk(msgs, 100) {
 		if err := j.Queue.Send(ctx, part...); err != nil {

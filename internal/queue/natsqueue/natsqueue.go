@@ -3,9 +3,9 @@
 // # The life of a message here
 //
 // A work-queue stream on disk has 16 lanes, which are subjects, and one durable pull consumer for each. A
-// message goes to the lane that its group's hash names, and a receiver takes from the lanes that hold
-// anything in turn. So a job of five images waits behind one of ten thousand only where both share a lane,
-// once in sixteen.
+// message goes to the lane where others of its group wait, and otherwise to the one where least waits; a receiver
+// takes from the lanes that hold anything in turn. So a job of five images never waits behind one of ten
+// thousand, unless there are sixteen of those.
 //
 // A receiver that finds nothing leaves a pull request for one message at every lane, all with the same
 // reply subject, to which it has subscribed for one message. The server drops the subscription with the
@@ -28,7 +28,7 @@
 //
 // # Costs
 //
-// A Receive that finds messages costs one question for the lanes' counts and one pull for each lane that it
+// A Send costs one question for the lanes' counts at most five times a second. A Receive that finds messages costs one such question and one pull for each lane that it
 // takes from; one that waits costs 16 pull requests every few seconds.
 package natsqueue
 
@@ -50,10 +50,6 @@ import (
 )
 
 const (
-	// lanes is part of the layout on disk: with another number, what lies in the lanes that are no more
-	// would not be found.
-	lanes = 16
-
 	// dedupWindow is how long the stream remembers the IDs that were sent.
 	dedupWindow = 2 * time.Minute
 
@@ -89,6 +85,8 @@ type Queue struct {
 	cfg  Config
 	mu   sync.Mutex
 	turn int // the lane that is first at the next Receive
+
+	board board
 }
 
 // Open makes the stream and its consumers where they are missing, changes them where they differ from cfg,

@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -76,21 +73,6 @@ func (q *Queue) sweep(ctx context.Context, max int) ([]queue.Delivery, error) {
 		}
 	}
 	return ds, nil
-}
-
-// turns lists the lanes that hold messages, leased ones included, beginning with the one whose turn it is.
-func (q *Queue) turns(s streamState) []int {
-	q.mu.Lock()
-	first := q.turn
-	q.mu.Unlock()
-	held := make([]int, 0, len(s.Subjects))
-	for subject := range s.Subjects {
-		if lane, err := strconv.Atoi(subject[strings.LastIndexByte(subject, '.')+1:]); err == nil && lane < lanes {
-			held = append(held, lane)
-		}
-	}
-	slices.SortFunc(held, func(a, b int) int { return (a-first+lanes)%lanes - (b-first+lanes)%lanes })
-	return held
 }
 
 // pull takes up to max messages of a lane, without waiting for one to come. It is quick, so it does not

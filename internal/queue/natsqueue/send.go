@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +38,9 @@ const (
 func (q *Queue) Send(ctx context.Context, msgs ...queue.Message) error {
 	if err := queue.Check(msgs...); err != nil {
 		return fmt.Errorf("send: %w", err)
+	}
+	if len(msgs) > 0 {
+		q.count(ctx)
 	}
 	for part := range slices.Chunk(msgs, window) {
 		if err := q.sendPart(ctx, part); err != nil {
@@ -125,21 +127,13 @@ func (q *Queue) sendBatch(ctx context.Context, msgs []queue.Message) error {
 }
 
 func (q *Queue) encode(m queue.Message) *nats.Msg {
-	msg := nats.NewMsg(q.subject(lane(m.Group)))
+	msg := nats.NewMsg(q.subject(q.board.take(m.Group)))
 	msg.Data = m.Body
 	msg.Header.Set(nats.MsgIdHdr, m.ID)
 	if m.Group != "" {
 		msg.Header.Set(groupHeader, m.Group)
 	}
 	return msg
-}
-
-// lane is the lane of a group.
-func lane(group string) int {
-	h := fnv.New64a()
-	h.Write([]byte(group))
-	sum := h.Sum64()
-	return int((sum ^ sum>>32) % lanes)
 }
 
 // stored reads the stream's answer to a message.

@@ -3,7 +3,6 @@ package sqsqueue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -68,22 +67,16 @@ func TestEntriesThatFailForGood(t *testing.T) {
 }
 
 func TestTheFirstOfEachGroupGoAhead(t *testing.T) {
-	g := newGroups()
+	var q Queue
 	for i := range 3 * express {
-		if ahead := g.ahead("large"); ahead != (i < express) {
+		if ahead := q.express("large"); ahead != (i < express) {
 			t.Fatalf("message %d of a group goes ahead: %t", i+1, ahead)
 		}
-		if !g.ahead("") {
+		if !q.express("") {
 			t.Fatal("a message without a group does not go ahead")
 		}
 	}
-	for i := range 3 * mostGroups {
-		g.ahead(fmt.Sprint("group-", i))
-		if i%1000 == 0 && g.ahead("large") {
-			t.Fatalf("a group that goes on sending was forgotten after %d others", i)
-		}
-	}
-	if n := len(g.young) + len(g.older); n > mostGroups {
-		t.Errorf("%d groups are remembered, and %d are the most", n, mostGroups)
+	if !q.express("small") {
+		t.Error("the first message of another group does not go ahead")
 	}
 }

@@ -15,6 +15,10 @@ import (
 	"github.com/ocelli/ocelli/internal/queue"
 )
 
+// express is how many messages of a group go to the first queue. A job of this many images is among the first wherever it
+// comes, and large jobs send no more than this many in front of it.
+const express = 16
+
 // sendersAtOnce is how many batches of one Send are on their way at a time.
 const sendersAtOnce = 4
 
@@ -40,7 +44,7 @@ func (q *Queue) Send(ctx context.Context, msgs ...queue.Message) error {
 	}
 	var front, bulk []queue.Message
 	for _, m := range msgs {
-		if q.groups.ahead(m.Group) {
+		if q.express(m.Group) {
 			front = append(front, m)
 		} else {
 			bulk = append(bulk, m)
@@ -56,6 +60,12 @@ func (q *Queue) Send(ctx context.Context, msgs ...queue.Message) error {
 		return fmt.Errorf("send %d messages to queue %s: %w", len(msgs), q.front.name, awsconn.Explain(ctx, err))
 	}
 	return nil
+}
+
+// express counts one more message of the group and reports whether it belongs to the first of it. Messages without a group are each one of
+// their own.
+func (q *Queue) express(group string) bool {
+	return group == "" || q.sent.Change(group, func(n int) int { return n + 1 }) <= express
 }
 
 func (q *Queue) send(ctx context.Context, l lane, batch []queue.Message) ([]failure, error) {

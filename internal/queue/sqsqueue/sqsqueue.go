@@ -81,9 +81,9 @@ type Queue struct {
 	lease             time.Duration
 	foreign           bool // there is no bulk and no dead
 	front, bulk, dead lane
-	groups            *groups
-	turns             atomic.Uint64 // of front and bulk
-	lookedAtDead      atomic.Int64  // when, in seconds of Unix time
+	sent              queue.Groups[int] // messages of each group that this process has sent
+	turns             atomic.Uint64     // of front and bulk
+	lookedAtDead      atomic.Int64      // when, in seconds of Unix time
 }
 
 // lane is one queue of SQS.
@@ -142,7 +142,6 @@ func newQueue(conn aws.Config, cfg Config) (*Queue, error) {
 		foreign: cfg.Foreign,
 		lease:   time.Duration(seconds(cfg.Lease)) * time.Second,
 		front:   lane{name: cfg.Name}, bulk: lane{name: cfg.Name + "-bulk"}, dead: lane{name: cfg.Name + "-dead"},
-		groups: newGroups(),
 	}, nil
 }
 
