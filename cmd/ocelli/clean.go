@@ -151,7 +151,7 @@ func clean(ctx context.Context, b *backends, machines fleet.Launcher, yes bool, 
 		}
 	}
 	for _, prefix := range storedUnder {
-		if err := deleteAll(ctx, b.blobs, prefix); err != nil {
+		if err := blob.DeleteAll(ctx, b.blobs, prefix); err != nil {
 			return err
 		}
 	}
@@ -167,22 +167,4 @@ func measure(ctx context.Context, blobs blob.Store, prefix string) (n int, bytes
 		n, bytes = n+1, bytes+info.Size
 	}
 	return n, bytes, nil
-}
-
-// deleteAll deletes in groups, so that memory stays small however much there is.
-func deleteAll(ctx context.Context, blobs blob.Store, prefix string) error {
-	const group = 1000
-	var keys []string
-	for info, err := range blobs.List(ctx, prefix) {
-		if err != nil {
-			return err
-		}
-		if keys = append(keys, info.Key); len(keys) == group {
-			if err := blobs.Delete(ctx, keys...); err != nil {
-				return err
-			}
-			keys = keys[:0]
-		}
-	}
-	return blobs.Delete(ctx, keys...)
 }

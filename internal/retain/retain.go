@@ -19,7 +19,6 @@ import (
 const (
 	doomedPrefix  = "doomed/"  // doomed/<job>: is being deleted
 	retriesPrefix = "retries/" // retries/<job>/<image>.json: is being put back; holds the result that it had
-	group         = 1000       // keys of one call of the store
 )
 
 // Jobs are all jobs of a store. Its fields are set before first use; its methods may be called from any number of goroutines.
@@ -66,28 +65,11 @@ func (j *Jobs) finishDelete(ctx context.Context, id ocelli.JobID) error {
 		j.Forget(id)
 	}
 	for _, prefix := range []string{"input/", "output/", "trials/", "webhooks/", ocelli.QuarantinePrefix, retriesPrefix} {
-		if err := deleteAll(ctx, j.Blobs, prefix+string(id)+"/"); err != nil {
+		if err := blob.DeleteAll(ctx, j.Blobs, prefix+string(id)+"/"); err != nil {
 			return err
 		}
 	}
 	return j.Blobs.Delete(ctx, doomedPrefix+string(id))
-}
-
-// deleteAll deletes what is under the prefix in groups, so that memory stays small.
-func deleteAll(ctx context.Context, blobs blob.Store, prefix string) error {
-	var keys []string
-	for info, err := range blobs.List(ctx, prefix) {
-		if err != nil {
-			return err
-		}
-		if keys = append(keys, info.Key); len(keys) == group {
-			if err := blobs.Delete(ctx, keys...); err != nil {
-				return err
-			}
-			keys = keys[:0]
-		}
-	}
-	return blobs.Delete(ctx, keys...)
 }
 
 // Quarantine returns up to most images that were given up and that whoever asks under ctx may see, in the order of their jobs.

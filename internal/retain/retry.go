@@ -133,7 +133,7 @@ func (j *Jobs) read(ctx context.Context, key string) ([]byte, error) {
 func (j *Jobs) finishRetry(ctx context.Context, id ocelli.JobID) (int, error) {
 	m, err := j.Results.LoadManifest(ctx, id)
 	if errors.Is(err, blob.ErrNotFound) {
-		return 0, deleteAll(ctx, j.Blobs, retriesPrefix+string(id)+"/") // the job was deleted meanwhile
+		return 0, blob.DeleteAll(ctx, j.Blobs, retriesPrefix+string(id)+"/") // the job was deleted meanwhile
 	}
 	if err != nil {
 		return 0, err
@@ -196,7 +196,7 @@ func (j *Jobs) clear(ctx context.Context, id ocelli.JobID, images []ocelli.Image
 			if now != nil && !bytes.Equal(old, now) {
 				return nil // it has been tried since
 			}
-			if err := deleteAll(ctx, j.Blobs, "trials/"+string(id)+"/"+string(image)+"."); err != nil {
+			if err := blob.DeleteAll(ctx, j.Blobs, "trials/"+string(id)+"/"+string(image)+"."); err != nil {
 				return err
 			}
 			fresh[i] = true
