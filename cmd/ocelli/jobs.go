@@ -40,7 +40,9 @@ func newJobsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printJobs(cmd.OutOrStdout(), jobs, j.asJSON)
+			return printList(cmd.OutOrStdout(), jobs, j.asJSON, "There are no jobs.", "JOB\tACCEPTED\tIMAGES\tENDED", func(job ocelli.JobSummary) string {
+				return fmt.Sprintf("%s\t%s\t%d\t%d", job.ID, job.Created.Local().Format(time.DateTime), job.Total, job.Ended)
+			})
 		},
 	}
 	j.server.register(cmd.PersistentFlags())
@@ -48,28 +50,6 @@ func newJobsCommand() *cobra.Command {
 	cmd.Flags().IntVar(&limit, "limit", limit, "how many jobs to list, the newest")
 	cmd.AddCommand(j.show(), j.cancel(), j.results(), j.retry(), j.remove(), j.quarantine())
 	return cmd
-}
-
-func printJobs(out io.Writer, jobs []ocelli.JobSummary, asJSON bool) error {
-	if asJSON {
-		lines := json.NewEncoder(out)
-		for _, job := range jobs {
-			if err := lines.Encode(job); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if len(jobs) == 0 {
-		_, err := fmt.Fprintln(out, "There are no jobs.")
-		return err
-	}
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "JOB\tACCEPTED\tIMAGES\tENDED")
-	for _, job := range jobs {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\n", job.ID, job.Created.Local().Format(time.DateTime), job.Total, job.Ended)
-	}
-	return t.Flush()
 }
 
 // about returns a command that does something with one job.

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,26 +80,9 @@ func (j *jobsCommand) quarantine() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out := cmd.OutOrStdout()
-			if j.asJSON {
-				lines := json.NewEncoder(out)
-				for _, image := range images {
-					if err := lines.Encode(image); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
-			if len(images) == 0 {
-				_, err := fmt.Fprintln(out, "No image was given up.")
-				return err
-			}
-			t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(t, "IMAGE\tSINCE\tNAME\tWHY")
-			for _, image := range images {
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", image.Image, image.Since.Local().Format(time.DateTime), printable(image.Name), printable(image.Error.Message))
-			}
-			return t.Flush()
+			return printList(cmd.OutOrStdout(), images, j.asJSON, "No image was given up.", "IMAGE\tSINCE\tNAME\tWHY", func(image ocelli.Given) string {
+				return fmt.Sprintf("%s\t%s\t%s\t%s", image.Image, image.Since.Local().Format(time.DateTime), printable(image.Name), printable(image.Error.Message))
+			})
 		},
 	}
 }

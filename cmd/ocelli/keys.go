@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -133,40 +132,23 @@ func (k *keysCommand) list() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return k.printList(cmd.OutOrStdout(), keys)
+			return printList(cmd.OutOrStdout(), keys, k.asJSON, "There are no keys: make one with `ocelli keys create`.",
+				"ID\tSTATE\tSCOPES\tOWNER\tLIMITS\tCREATED\tEXPIRES\tLABEL", keyRow)
 		},
 	}
 }
 
-func (k *keysCommand) printList(out io.Writer, keys []access.Key) error {
-	if k.asJSON {
-		lines := json.NewEncoder(out)
-		for _, key := range keys {
-			if err := lines.Encode(key); err != nil {
-				return err
-			}
-		}
-		return nil
+func keyRow(key access.Key) string {
+	scopes := make([]string, len(key.Scopes))
+	for i, s := range key.Scopes {
+		scopes[i] = string(s)
 	}
-	if len(keys) == 0 {
-		_, err := fmt.Fprintln(out, "There are no keys: make one with `ocelli keys create`.")
-		return err
+	expires := "never"
+	if key.Expires != nil {
+		expires = key.Expires.Local().Format(time.DateOnly)
 	}
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tSTATE\tSCOPES\tOWNER\tLIMITS\tCREATED\tEXPIRES\tLABEL")
-	for _, key := range keys {
-		scopes := make([]string, len(key.Scopes))
-		for i, s := range key.Scopes {
-			scopes[i] = string(s)
-		}
-		expires := "never"
-		if key.Expires != nil {
-			expires = key.Expires.Local().Format(time.DateOnly)
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.State(time.Now()), strings.Join(scopes, ","), key.Owner,
-			limitsOf(key), key.Created.Local().Format(time.DateOnly), expires, printable(key.Label))
-	}
-	return t.Flush()
+	return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", key.ID, key.State(time.Now()), strings.Join(scopes, ","), key.Owner,
+		limitsOf(key), key.Created.Local().Format(time.DateOnly), expires, printable(key.Label))
 }
 
 func limitsOf(k access.Key) string {
