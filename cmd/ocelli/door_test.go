@@ -7,8 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"image"
-	"image/png"
+	"image/color"
 	"io"
 	"log/slog"
 	"net"
@@ -29,6 +28,7 @@ import (
 	"github.com/ocelli/ocelli/internal/notify"
 	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/scale"
+	"github.com/ocelli/ocelli/internal/work/worktest"
 )
 
 // house is a node with keys, on seams in memory, whose log can be read.
@@ -118,14 +118,6 @@ func (h *house) ask(t *testing.T, who, method, path string, body []byte, header 
 		t.Fatal(err)
 	}
 	return resp, string(text)
-}
-
-func pixel(t *testing.T) []byte {
-	var b bytes.Buffer
-	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 2, 2))); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }
 
 // submit sends one picture as who, and one that is none, so that the job has a result.
@@ -340,7 +332,7 @@ func TestLimitsOfAKey(t *testing.T) {
 		t.Errorf("a broken form is answered %s %s", resp.Status, text)
 	}
 	h.submit(t, "small")
-	resp, text := h.ask(t, "small", "POST", "/v1/jobs", pixel(t), "Content-Type", "image/png")
+	resp, text := h.ask(t, "small", "POST", "/v1/jobs", worktest.Picture(color.Black, 2, 2), "Content-Type", "image/png")
 	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" || !strings.Contains(text, "quota_used") {
 		t.Errorf("beyond its quota a key is answered %s %s", resp.Status, text)
 	}

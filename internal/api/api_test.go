@@ -6,9 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"image"
 	"image/color"
-	"image/png"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -18,20 +16,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/client"
 	"github.com/ocelli/ocelli/internal/api"
-	"github.com/ocelli/ocelli/internal/blob"
-	"github.com/ocelli/ocelli/internal/classify"
-	"github.com/ocelli/ocelli/internal/decode"
-	"github.com/ocelli/ocelli/internal/intake"
-	"github.com/ocelli/ocelli/internal/notify"
 	"github.com/ocelli/ocelli/internal/openapi/openapitest"
-	"github.com/ocelli/ocelli/internal/queue"
-	"github.com/ocelli/ocelli/internal/result"
-	"github.com/ocelli/ocelli/internal/work"
+	"github.com/ocelli/ocelli/internal/work/worktest"
 )
 
 // serve runs the API on seams in memory with one worker that names colours.
@@ -44,19 +34,12 @@ func serve(t *testing.T) string {
 
 func newHandler(t *testing.T) http.Handler {
 	t.Helper()
-	blobs, q, bus, log := new(blob.Mem), queue.NewMem(10*time.Second, 10_000), notify.NewMem(), slog.New(slog.DiscardHandler)
-	results := &result.Store{Blobs: blobs, Bus: bus}
-	store, err := blob.Identity(t.Context(), blobs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tracker := result.NewTracker(results, "result.test", log, nil)
+	s := worktest.Start(t, 1)
+	s.Intake.Limits.RequestBytes, s.Intake.Limits.ImageBytes = 8<<20, 1<<20
 	a := &api.API{
-		Intake: &intake.Intake{Blobs: blobs, Queue: q, Results: results, Tracker: tracker, Store: store,
-			Limits: intake.Limits{RequestBytes: 8 << 20, ImageBytes: 1 << 20, JobImages: 1000, Backlog: 10_000}},
-		Tracker: tracker, Results: results, Blobs: blobs, Log: log,
+		Intake: s.Intake, Tracker: s.Tracker, Results: s.Results, Blobs: s.Blobs, Log: slog.New(slog.DiscardHandler),
 		Status: func(context.Context) ocelli.Status { return ocelli.Status{Workers: []ocelli.Worker{}, Version: "test"} },
-		Ready:  api.Readiness(func(ctx context.Context) error { _, err := q.Stats(ctx); return err }),
+		Ready:  api.Readiness(func(ctx context.Context) error { _, err := s.Queue.Stats(ctx); return err }),
 		Thumbnail: func(_ context.Context, open func() (io.ReadCloser, error)) ([]byte, error) {
 			body, err := open()
 			if err != nil {
@@ -67,43 +50,14 @@ func newHandler(t *testing.T) http.Handler {
 			return append([]byte("small "), whole...), err
 		},
 	}
-	worker := &work.Worker{
-		Config: work.Config{Name: "w1", Concurrency: 2, Lease: 10 * time.Second, LeaseWait: 100 * time.Millisecond,
-			MaxAttempts: 3, MaxBytes: 1 << 20, ImageTime: time.Minute},
-		Queue: q, Blobs: blobs, Results: results, Decoder: decode.New(decode.Limits{}), Classifier: classify.Echo{},
-		Reporter: nobody{}, Log: log, Stuck: func() { t.Error("an image holds the worker up") },
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = tracker.Run(ctx) })
-	running.Go(func() { _ = worker.Run(ctx, nil) })
 	mux := http.NewServeMux()
 	doc := a.Register(mux)
-	t.Cleanup(func() { cancel(); running.Wait() })
 	return api.Steady(openapitest.Handler(t, doc, mux))
 }
 
-type nobody struct{}
-
-func (nobody) Leased(int)   {}
-func (nobody) Settled(int)  {}
-func (nobody) GaveBack(int) {}
-
-func picture(c color.Color) []byte {
-	img := image.NewRGBA(image.Rect(0, 0, 8, 4))
-	for i := range 32 {
-		img.Set(i%8, i/8, c)
-	}
-	var b bytes.Buffer
-	if err := png.Encode(&b, img); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
-}
-
 var (
-	red  = picture(color.RGBA{R: 255, A: 255})
-	blue = picture(color.RGBA{B: 255, A: 255})
+	red  = worktest.Picture(color.RGBA{R: 255, A: 255}, 8, 4)
+	blue = worktest.Picture(color.RGBA{B: 255, A: 255}, 8, 4)
 )
 
 // call makes a request and returns its answer and body.

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"image/color"
-	"image/png"
 	"io"
 	"iter"
 	"maps"
@@ -25,23 +23,12 @@ import (
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/bulk"
 	"github.com/ocelli/ocelli/internal/classify"
+	"github.com/ocelli/ocelli/internal/work/worktest"
 )
 
-func picture(c color.Color) []byte {
-	img := image.NewRGBA(image.Rect(0, 0, 8, 4))
-	for i := range 32 {
-		img.Set(i%8, i/8, c)
-	}
-	var b bytes.Buffer
-	if err := png.Encode(&b, img); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
-}
-
 var (
-	red  = picture(color.RGBA{R: 255, A: 255})
-	blue = picture(color.RGBA{B: 255, A: 255})
+	red  = worktest.Picture(color.RGBA{R: 255, A: 255}, 8, 4)
+	blue = worktest.Picture(color.RGBA{B: 255, A: 255}, 8, 4)
 )
 
 // tree makes files in a new folder, and returns it.

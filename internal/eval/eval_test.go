@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"image/color"
 	"image/png"
 	"math"
@@ -15,9 +14,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/classify"
 	"github.com/ocelli/ocelli/internal/eval"
+	"github.com/ocelli/ocelli/internal/work/worktest"
 )
 
 // decodePNG stands for the decoder of the service.
@@ -47,29 +48,18 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
-func picture(t *testing.T, r, g, b byte) []byte {
-	t.Helper()
-	img := image.NewRGBA(image.Rect(0, 0, 4, 3))
-	for i := range 12 {
-		img.Set(i%4, i/4, color.RGBA{r, g, b, 255})
-	}
-	var out bytes.Buffer
-	if err := png.Encode(&out, img); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
+func picture(r, g, b byte) []byte { return worktest.Picture(color.RGBA{r, g, b, 255}, 4, 3) }
 
 // folders makes ten pictures of known colours, one of them in a wrong folder, one that is broken and one of an unknown class.
 func folders(t *testing.T) string {
 	dir := t.TempDir()
 	for i := range 5 {
-		write(t, filepath.Join(dir, "red", fmt.Sprint(i)), picture(t, 250, byte(i), 0))
-		write(t, filepath.Join(dir, "n0blue", fmt.Sprint(i)), picture(t, 0, byte(i), 250))
+		write(t, filepath.Join(dir, "red", fmt.Sprint(i)), picture(250, byte(i), 0))
+		write(t, filepath.Join(dir, "n0blue", fmt.Sprint(i)), picture(0, byte(i), 250))
 	}
-	write(t, filepath.Join(dir, "Red", "yellowish"), picture(t, 255, 255, 0))
+	write(t, filepath.Join(dir, "Red", "yellowish"), picture(255, 255, 0))
 	write(t, filepath.Join(dir, "red", "broken"), []byte("no picture"))
-	write(t, filepath.Join(dir, "purple", "x"), picture(t, 128, 0, 128))
+	write(t, filepath.Join(dir, "purple", "x"), picture(128, 0, 128))
 	write(t, filepath.Join(dir, ".git", "x"), []byte("hidden"))
 	write(t, filepath.Join(dir, "readme.txt"), []byte("not in a class"))
 	return dir
@@ -149,8 +139,8 @@ func TestTables(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			folder := filepath.Join(tables, strings.ReplaceAll(name, " ", "-"))
 			write(t, filepath.Join(folder, "truth.csv"), []byte(text))
-			write(t, filepath.Join(folder, "pic.png"), picture(t, 255, 0, 0))
-			write(t, filepath.Join(folder, "pic2.png"), picture(t, 0, 0, 255))
+			write(t, filepath.Join(folder, "pic.png"), picture(255, 0, 0))
+			write(t, filepath.Join(folder, "pic2.png"), picture(0, 0, 255))
 			for _, path := range []string{folder, filepath.Join(folder, "truth.csv")} {
 				if r := run(t, path); r.N != 2 || r.Top1 != 1 || r.Failed != 0 || r.Failures == nil {
 					t.Errorf("%s: %+v", path, r)

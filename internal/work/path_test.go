@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"image/color"
-	"image/png"
 	"io"
 	"iter"
 	"log/slog"
@@ -28,6 +26,7 @@ import (
 	"github.com/ocelli/ocelli/internal/queue/queuetest"
 	"github.com/ocelli/ocelli/internal/result"
 	"github.com/ocelli/ocelli/internal/work"
+	"github.com/ocelli/ocelli/internal/work/worktest"
 )
 
 const lease = 10 * time.Second
@@ -63,7 +62,7 @@ func (s *service) worker(name string) *work.Worker {
 		Config: work.Config{Name: name, Concurrency: 2, Lease: lease, LeaseWait: time.Second,
 			MaxAttempts: 3, MaxBytes: 1 << 20, ImageTime: 30 * time.Second},
 		Queue: s.queue, Blobs: s.blobs, Results: &result.Store{Blobs: s.blobs, Bus: s.bus},
-		Decoder: s.decoder, Classifier: classify.Echo{}, Reporter: nobody{}, Log: slog.New(slog.DiscardHandler),
+		Decoder: s.decoder, Classifier: classify.Echo{}, Reporter: worktest.Nobody{}, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -85,29 +84,10 @@ func (s *service) start(t *testing.T, n int) context.Context {
 	return ctx
 }
 
-type nobody struct{}
-
-func (nobody) Leased(int)   {}
-func (nobody) Settled(int)  {}
-func (nobody) GaveBack(int) {}
-
-// picture is a PNG of one colour.
-func picture(c color.Color) []byte {
-	img := image.NewRGBA(image.Rect(0, 0, 8, 8))
-	for i := range 64 {
-		img.Set(i%8, i/8, c)
-	}
-	var b bytes.Buffer
-	if err := png.Encode(&b, img); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
-}
-
 var (
-	red   = picture(color.RGBA{R: 255, A: 255})
-	green = picture(color.RGBA{G: 255, A: 255})
-	blue  = picture(color.RGBA{B: 255, A: 255})
+	red   = worktest.Picture(color.RGBA{R: 255, A: 255}, 8, 8)
+	green = worktest.Picture(color.RGBA{G: 255, A: 255}, 8, 8)
+	blue  = worktest.Picture(color.RGBA{B: 255, A: 255}, 8, 8)
 )
 
 // files are uploads: name, bytes, name, bytes…

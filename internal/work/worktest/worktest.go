@@ -51,7 +51,7 @@ func Start(t testing.TB, workers int) *Service {
 			Config: work.Config{Name: "w", Concurrency: 2, Lease: 10 * time.Second, LeaseWait: 100 * time.Millisecond,
 				MaxAttempts: 3, MaxBytes: 32 << 20, ImageTime: time.Minute},
 			Queue: q, Blobs: blobs, Results: results, Decoder: decode.New(decode.Limits{}), Classifier: classify.Echo{},
-			Reporter: nobody{}, Log: log,
+			Reporter: Nobody{}, Log: log,
 			Stuck: func() { t.Error("an image holds a worker up") },
 		}
 		running.Go(func() { _ = w.Run(ctx, nil) })
@@ -63,11 +63,12 @@ func Start(t testing.TB, workers int) *Service {
 	}
 }
 
-type nobody struct{}
+// Nobody is a [work.Reporter] that is told all and says nothing.
+type Nobody struct{}
 
-func (nobody) Leased(int)   {}
-func (nobody) Settled(int)  {}
-func (nobody) GaveBack(int) {}
+func (Nobody) Leased(int)   {}
+func (Nobody) Settled(int)  {}
+func (Nobody) GaveBack(int) {}
 
 // Picture is a PNG of one colour.
 func Picture(c color.Color, width, height int) []byte {
