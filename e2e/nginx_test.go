@@ -29,7 +29,7 @@ import (
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/client"
-	"github.com/ocelli/ocelli/internal/awstest"
+	"github.com/ocelli/ocelli/internal/testtools"
 )
 
 // site is `ocelli up` at a Unix socket behind Nginx with the configuration of deploy/nginx.
@@ -42,7 +42,7 @@ type site struct {
 }
 
 func newSite(t *testing.T) *site {
-	awstest.Tools(t)
+	testtools.Dir(t)
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
 		if nginx, err = exec.LookPath("/usr/sbin/nginx"); err != nil {

@@ -30,13 +30,14 @@ import (
 	"github.com/ocelli/ocelli/client"
 	"github.com/ocelli/ocelli/internal/awstest"
 	"github.com/ocelli/ocelli/internal/fleet/ec2fleet/ec2test"
+	"github.com/ocelli/ocelli/internal/testtools"
 )
 
 const template = "../deploy/aws/ocelli.yaml"
 
 func TestTheTemplateIsSound(t *testing.T) {
 	t.Parallel()
-	if said, err := awstest.Tool(t, "venv-aws/bin/cfn-lint", template).CombinedOutput(); err != nil || len(bytes.TrimSpace(said)) > 0 {
+	if said, err := testtools.Command(t, "venv-aws/bin/cfn-lint", template).CombinedOutput(); err != nil || len(bytes.TrimSpace(said)) > 0 {
 		t.Errorf("cfn-lint: %v\n%s", err, said)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/ocelli/ocelli/internal/testtools"
 )
 
 // names answers every question for an IPv4 address with 127.0.0.1, over TCP (RFC 7766), and returns where.
@@ -82,7 +83,7 @@ func free(t *testing.T) int {
 }
 
 // authority starts an ACME authority that looks for its customers at port, and returns the URL of its directory.
-func authority(t *testing.T, program string, port int) string {
+func authority(t *testing.T, port int) string {
 	t.Helper()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -99,7 +100,7 @@ func authority(t *testing.T, program string, port int) string {
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), program, "-config", file, "-dnsserver", names(t))
+	cmd := testtools.Command(t, "bin/pebble", "-config", file, "-dnsserver", names(t))
 	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0")
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -132,12 +133,8 @@ func authority(t *testing.T, program string, port int) string {
 
 // A node fetches a certificate for its name from an authority that does what Let's Encrypt does, and keeps it.
 func TestACertificateIsFetchedByACME(t *testing.T) {
-	tools := os.Getenv("OCELLI_TEST_TOOLS")
-	if tools == "" {
-		t.Skip("OCELLI_TEST_TOOLS is not set: `make test` runs this against pebble")
-	}
 	port, cache := free(t), t.TempDir()
-	s := tlsSettings{domains: []string{"photos.example"}, directory: authority(t, filepath.Join(tools, "bin", "pebble"), port)}
+	s := tlsSettings{domains: []string{"photos.example"}, directory: authority(t, port)}
 	address := secured(t, s, "127.0.0.1:"+strconv.Itoa(port), cache)
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Minute}, "tcp", address, &tls.Config{ServerName: "photos.example", InsecureSkipVerify: true})
 	if err != nil {

@@ -57,7 +57,7 @@ var besides = map[string][]string{
 
 // suites are the exported test suites beside the seams: any test may import them, and no production code.
 var suites = []string{"internal/blob/blobtest", "internal/queue/queuetest", "internal/notify/notifytest",
-	"internal/fleet/fleettest", "internal/fleet/ec2fleet/ec2test", "internal/classify/classifytest", "internal/scale/leadtest", "internal/work/worktest", "internal/openapi/openapitest", "internal/awstest"}
+	"internal/fleet/fleettest", "internal/fleet/ec2fleet/ec2test", "internal/classify/classifytest", "internal/scale/leadtest", "internal/work/worktest", "internal/openapi/openapitest", "internal/awstest", "internal/testtools"}
 
 // pkg is one package of the tree.
 type pkg struct {

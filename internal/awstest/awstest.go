@@ -9,8 +9,6 @@ import (
 	"context"
 	"crypto/rand"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -34,29 +32,6 @@ type TB interface {
 	Skip(args ...any)
 	Cleanup(func())
 	TempDir() string
-}
-
-// Tools returns the folder of the test tools, and skips the test where there is none.
-func Tools(t TB) string {
-	t.Helper()
-	dir := os.Getenv("OCELLI_TEST_TOOLS")
-	if dir == "" {
-		t.Skip("OCELLI_TEST_TOOLS is not set: run `make test`, or scripts/testtools.sh and name its folder .deps/test by an absolute path")
-	}
-	if !filepath.IsAbs(dir) {
-		t.Fatalf("OCELLI_TEST_TOOLS=%s must be an absolute path", dir)
-	}
-	return dir
-}
-
-// Tool returns a command of the test tools, like bin/versitygw, and fails the test where it is missing.
-func Tool(t TB, path string, args ...string) *exec.Cmd {
-	t.Helper()
-	file := filepath.Join(Tools(t), path)
-	if _, err := os.Stat(file); err != nil {
-		t.Fatalf("%s is missing: run scripts/testtools.sh", file)
-	}
-	return exec.Command(file, args...)
 }
 
 // Config returns what clients of the server need, with the made-up credentials. A server of the real account gives its own.

@@ -16,6 +16,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/ocelli/ocelli/internal/testtools"
 )
 
 // patience is how long a server may take to start on a busy machine.
@@ -54,7 +56,7 @@ func S3(t TB, more ...string) *Server {
 	address := freePort(t)
 	s := daemon(t, address, func() *exec.Cmd {
 		args := append([]string{"--access", AccessKey, "--secret", SecretKey, "--region", Region, "--port", address, "--quiet"}, more...)
-		return Tool(t, "bin/versitygw", append(args, "posix", dir)...)
+		return testtools.Command(t, "bin/versitygw", append(args, "posix", dir)...)
 	})
 	s.Dir = dir
 	return s
@@ -81,7 +83,7 @@ func Moto(t TB) *Server {
 	address := freePort(t)
 	host, port, _ := strings.Cut(address, ":")
 	return daemon(t, address, func() *exec.Cmd {
-		return Tool(t, "venv-aws/bin/moto_server", "-H", host, "-p", port)
+		return testtools.Command(t, "venv-aws/bin/moto_server", "-H", host, "-p", port)
 	})
 }
 
@@ -94,7 +96,7 @@ func SQS(t TB) *Server {
 	if _, ok := account(t, "region"); ok {
 		return realServer(t)
 	}
-	module := filepath.Join(Tools(t), "node_modules/fauxqs/dist/app.js")
+	module := filepath.Join(testtools.Dir(t), "node_modules/fauxqs/dist/app.js")
 	if _, err := os.Stat(module); err != nil {
 		t.Fatalf("%s is missing: run scripts/testtools.sh", module)
 	}

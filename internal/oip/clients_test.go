@@ -1,14 +1,14 @@
 package oip_test
 
 import (
-	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ocelli/ocelli/internal/testtools"
 )
 
 const tritonScript = `
@@ -37,10 +37,6 @@ print(json.dumps(out))
 `
 
 func TestTritonsClient(t *testing.T) {
-	dir := os.Getenv("OCELLI_TEST_TOOLS")
-	if dir == "" {
-		t.Skip("OCELLI_TEST_TOOLS is not set: `make test` runs this with the tools of scripts/testtools.sh")
-	}
 	folder := t.TempDir()
 	for name, image := range map[string][]byte{"red.png": red, "blue.png": blue} {
 		if err := os.WriteFile(filepath.Join(folder, name), image, 0o600); err != nil {
@@ -48,18 +44,7 @@ func TestTritonsClient(t *testing.T) {
 		}
 	}
 	address := strings.TrimPrefix(serve(t, nil), "http://")
-	text, err := exec.CommandContext(t.Context(), filepath.Join(dir, "venv-protocols", "bin", "python"), "-c", tritonScript, address, folder).Output()
-	if err != nil {
-		var stderr []byte
-		if exit, ok := err.(*exec.ExitError); ok {
-			stderr = exit.Stderr
-		}
-		t.Fatalf("%v: %s", err, stderr)
-	}
-	var got map[string]any
-	if err := json.Unmarshal(text, &got); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
+	got := testtools.JSON(t, testtools.Command(t, "venv-protocols/bin/python", "-c", tritonScript, address, folder))
 	list := func(v ...any) []any { return v }
 	want := map[string]any{
 		"live": true, "ready": true, "model": true, "version": true, "server": "ocelli", "input": "image", "index": "echo", "id": "7",

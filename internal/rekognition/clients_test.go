@@ -1,7 +1,6 @@
 package rekognition_test
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,16 +8,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ocelli/ocelli/internal/testtools"
 )
 
 // tool returns a command of the Python environment with Amazon's tools, ready to call this service with the test's key.
 func tool(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	dir := os.Getenv("OCELLI_TEST_TOOLS")
-	if dir == "" {
-		t.Skip("OCELLI_TEST_TOOLS is not set: `make test` runs this with the tools of scripts/testtools.sh")
-	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "venv-aws", "bin", name), args...)
+	cmd := testtools.Command(t, filepath.Join("venv-aws", "bin", name), args...)
 	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+key, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_DEFAULT_REGION=us-east-1",
 		"AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1", "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
 	return cmd
@@ -84,19 +81,7 @@ print(json.dumps(out))
 func TestBoto3(t *testing.T) {
 	url := serve(t, signed)
 	file := write(t, "red.png", red)
-	cmd := tool(t, "python", "-c", botoScript, url, filepath.Dir(file))
-	text, err := cmd.Output()
-	if err != nil {
-		var stderr []byte
-		if exit, ok := err.(*exec.ExitError); ok {
-			stderr = exit.Stderr
-		}
-		t.Fatalf("%v: %s", err, stderr)
-	}
-	var got map[string]any
-	if err := json.Unmarshal(text, &got); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
+	got := testtools.JSON(t, tool(t, "python", "-c", botoScript, url, filepath.Dir(file)))
 	want := map[string]any{
 		"bytes": []any{"Colour", "Warm Colour", "Red"}, "object": []any{"Cold Colour", "Blue"},
 		"format": "InvalidImageFormatException", "large": "ImageTooLargeException",
