@@ -67,12 +67,16 @@ type Config struct {
 
 // Leadership implements [scale.Leadership].
 type Leadership struct {
-	bucket jetstream.KeyValue
-	me     string // the value of the key while this process leads
-	log    *slog.Logger
+	bucket   jetstream.KeyValue
+	me       string // the value of the key while this process leads
+	revision uint64 // of the key while this process leads, or 0
+	log      *slog.Logger
 }
 
-var _ scale.Leadership = (*Leadership)(nil)
+var (
+	_ scale.Leadership = (*Leadership)(nil)
+	_ scale.Lease      = (*Leadership)(nil)
+)
 
 // Open makes the bucket where it is missing and returns a candidate. It does not own nc and needs no closing.
 func Open(ctx context.Context, nc *nats.Conn, cfg Config, log *slog.Logger) (*Leadership, error) {
@@ -97,75 +101,18 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config, log *slog.Logger) (*Le
 
 // Lead implements [scale.Leadership].
 func (l *Leadership) Lead(ctx context.Context, fn func(context.Context) error) error {
-	told := "" // why this process waits, as last logged
-	for ctx.Err() == nil {
-		asked := time.Now()
-		revision, err := l.write(ctx, 0)
-		switch {
-		case err == nil:
-			l.log.Info("this process leads")
-			told = ""
-			if err := l.term(ctx, fn, asked, revision); err != nil {
-				return err
-			}
-		case err.Error() != told && ctx.Err() == nil:
-			told = err.Error()
-			l.log.Info("this process waits for its turn to lead", "reason", told)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-	}
-	return nil
+	return scale.Lead(ctx, l, pause, l.log, fn)
 }
 
-// term is one time of leading, from a lease that was asked for at the moment asked.
-func (l *Leadership) term(ctx context.Context, fn func(context.Context) error, asked time.Time, revision uint64) error {
-	acting, stop := context.WithCancel(ctx)
-	defer stop()
-	end := time.AfterFunc(time.Until(asked.Add(lease-margin)), func() {
-		l.log.Warn("this process leads no more: its lead was not confirmed in time")
-		stop()
-	})
-	defer end.Stop()
-	returned := make(chan error, 1)
-	go func() { returned <- fn(acting) }()
-	beat := time.NewTicker(pause)
-	defer beat.Stop()
-	// The key is kept alive until fn has returned, also after ctx has ended: it may still have workers to end.
-	writing := context.WithoutCancel(ctx)
-	for {
-		select {
-		case err := <-returned:
-			l.giveUp(writing, revision)
-			return err
-		case <-beat.C:
-		}
-		asked := time.Now()
-		next, err := l.write(writing, revision)
-		var other *takenError
-		switch {
-		case err == nil && end.Stop():
-			end.Reset(time.Until(asked.Add(lease - margin)))
-			revision = next
-		case err == nil: // too late to go on, and nobody else begins while fn ends
-			revision = next
-		case errors.As(err, &other):
-			end.Stop()
-			l.log.Warn("this process leads no more", "error", err)
-			stop()
-			return <-returned
-		default:
-			l.log.Warn("the lead could not be confirmed; trying again", "error", err)
-		}
+// Take implements [scale.Lease].
+func (l *Leadership) Take(ctx context.Context) (time.Time, error) {
+	asked := time.Now()
+	next, err := l.write(ctx, l.revision)
+	if err == nil || errors.Is(err, scale.ErrTaken) {
+		l.revision = next
 	}
+	return asked.Add(lease - margin), err
 }
-
-// takenError says that another leads.
-type takenError struct{ holder string }
-
-func (e *takenError) Error() string { return "another process leads: " + e.holder }
 
 // write writes the key over the revision, or creates it where that is 0. A write that happened although its answer was
 // lost is found by the value, which is this candidate's own, and written over.
@@ -183,7 +130,7 @@ func (l *Leadership) write(ctx context.Context, revision uint64) (uint64, error)
 	case err != nil:
 		return 0, fmt.Errorf("read who leads: %w", err)
 	case string(entry.Value()) != l.me:
-		return 0, &takenError{string(entry.Value())}
+		return 0, fmt.Errorf("%w: %s", scale.ErrTaken, entry.Value())
 	}
 	return l.put(ctx, entry.Revision())
 }
@@ -200,13 +147,11 @@ func (l *Leadership) put(ctx context.Context, revision uint64) (next uint64, err
 	return next, nil
 }
 
-// giveUp deletes the key, unless somebody else has written it. Where that fails it is forgotten by itself.
-func (l *Leadership) giveUp(ctx context.Context, revision uint64) {
+// GiveUp implements [scale.Lease]: it deletes the key, unless somebody else has written it.
+func (l *Leadership) GiveUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	if err := l.bucket.Delete(ctx, key, jetstream.LastRevision(revision)); err != nil {
-		l.log.Warn("the lead could not be given up at once; it passes by itself", "error", err, "within", lease)
-		return
-	}
-	l.log.Info("this process has given up the lead")
+	revision := l.revision
+	l.revision = 0
+	return l.bucket.Delete(ctx, key, jetstream.LastRevision(revision))
 }

@@ -66,9 +66,13 @@ type Leadership struct {
 	url    string
 	holder string
 	log    *slog.Logger
+	held   *token // while this process leads
 }
 
-var _ scale.Leadership = (*Leadership)(nil)
+var (
+	_ scale.Leadership = (*Leadership)(nil)
+	_ scale.Lease      = (*Leadership)(nil)
+)
 
 // Open makes the queue where it is missing, under the name with ".fifo" behind it, and returns a candidate. holder is what a person who
 // looks into the queue reads of it: its machine and process.
@@ -102,64 +106,37 @@ type token struct {
 
 // Lead implements [scale.Leadership].
 func (l *Leadership) Lead(ctx context.Context, fn func(context.Context) error) error {
-	told := "" // why this process waits, as last logged
-	for ctx.Err() == nil {
-		t, err := l.take(ctx)
-		switch {
-		case t != nil:
-			l.log.Info("this process leads")
-			told = ""
-			if err := l.term(ctx, fn, t); err != nil {
-				return err
-			}
-		case err != nil && ctx.Err() == nil:
-			if err.Error() != told {
-				told = err.Error()
-				l.log.Info("this process waits for its turn to lead", "reason", told)
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(pause):
-			}
-		}
-	}
-	return nil
+	return scale.Lead(ctx, l, pause, l.log, func(ctx context.Context) error {
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		defer time.AfterFunc(longestTerm, stop).Stop()
+		return fn(ctx)
+	})
 }
 
-// term is one time of leading.
-func (l *Leadership) term(ctx context.Context, fn func(context.Context) error, t *token) error {
-	acting, stop := context.WithCancel(ctx)
-	defer stop()
-	end := time.AfterFunc(time.Until(t.until), func() {
-		l.log.Warn("this process leads no more: its lead was not confirmed in time")
-		stop()
-	})
-	defer end.Stop()
-	served := time.AfterFunc(longestTerm, stop)
-	defer served.Stop()
-	returned := make(chan error, 1)
-	go func() { returned <- fn(acting) }()
-	beat := time.NewTicker(pause)
-	defer beat.Stop()
-	// The token is kept until fn has returned, also after ctx has ended: it may still have workers to end.
-	writing := context.WithoutCancel(ctx)
+// Take implements [scale.Lease].
+func (l *Leadership) Take(ctx context.Context) (time.Time, error) {
+	if l.held != nil {
+		err := l.renew(ctx, l.held)
+		return l.held.until, err
+	}
 	for {
-		select {
-		case err := <-returned:
-			l.giveUp(writing, t)
-			return err
-		case <-beat.C:
+		t, err := l.take(ctx)
+		if err != nil {
+			return time.Time{}, err
 		}
-		asked := time.Now()
-		if err := l.hold(writing, t, lease); err != nil {
-			l.log.Warn("the lead could not be confirmed; trying again", "error", err)
-			continue
-		}
-		if end.Stop() { // else it is too late to act; nobody else begins while fn ends
-			t.until = asked.Add(lease - margin)
-			end.Reset(time.Until(t.until))
+		if t != nil {
+			l.held = t
+			return t.until, nil
 		}
 	}
+}
+
+// GiveUp implements [scale.Lease].
+func (l *Leadership) GiveUp(ctx context.Context) error {
+	t := l.held
+	l.held = nil
+	return l.handOn(ctx, t)
 }
 
 // take waits for the token for a while, and returns nil where another has it.
@@ -183,7 +160,7 @@ func (l *Leadership) take(ctx context.Context) (*token, error) {
 		// The question goes on, and may take the token from those who still stand.
 		go func() {
 			if a := <-answers; a.t != nil {
-				l.giveUp(context.WithoutCancel(ctx), a.t)
+				_ = l.handOn(context.WithoutCancel(ctx), a.t) // else the lease passes
 			}
 		}()
 		return nil, ctx.Err()
@@ -230,39 +207,39 @@ func (l *Leadership) poll(ctx context.Context) (*token, error) {
 	}
 	t := &token{handle: aws.ToString(out.Messages[0].ReceiptHandle)}
 	// How long the answer was on its way is not known, so the lease is made anew before anything relies on it.
-	asked := time.Now()
-	if err := l.hold(ctx, t, lease); err != nil {
+	if err := l.renew(ctx, t); err != nil {
 		return nil, err
 	}
-	t.until = asked.Add(lease - margin)
 	return t, nil
 }
 
-// hold makes the lease of the token last for d from now.
-func (l *Leadership) hold(ctx context.Context, t *token, d time.Duration) error {
+// renew makes the lease of the token anew.
+func (l *Leadership) renew(ctx context.Context, t *token) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	asked := time.Now()
 	_, err := l.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-		QueueUrl: &l.url, ReceiptHandle: &t.handle, VisibilityTimeout: int32(d.Seconds()),
+		QueueUrl: &l.url, ReceiptHandle: &t.handle, VisibilityTimeout: int32(lease.Seconds()),
 	})
 	if err != nil {
 		return fmt.Errorf("keep the lead: %w", awsconn.Explain(ctx, err))
 	}
+	t.until = asked.Add(lease - margin)
 	return nil
 }
 
-// giveUp hands the lead on by a fresh token, since SQS forgets one of 14 days. Where that fails the lease passes.
-func (l *Leadership) giveUp(ctx context.Context, t *token) {
+// handOn hands the lead on by a fresh token, since SQS forgets one of 14 days.
+func (l *Leadership) handOn(ctx context.Context, t *token) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	if !time.Now().Before(t.until) {
-		return // another may hold it
+		return errors.New("its lease may have passed, and another may have it")
 	}
-	err := l.send(ctx)
-	if err == nil {
-		_, err = l.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &l.url, ReceiptHandle: &t.handle})
+	if err := l.send(ctx); err != nil {
+		return err
 	}
-	if err != nil {
-		l.log.Warn("the lead could not be handed on; another takes over when it has run out", "error", err)
+	if _, err := l.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &l.url, ReceiptHandle: &t.handle}); err != nil {
+		return fmt.Errorf("hand the lead on: %w", awsconn.Explain(ctx, err))
 	}
+	return nil
 }
