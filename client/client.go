@@ -148,6 +148,10 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
+		// What was asked for is no news to the caller: only why it failed is.
+		if asked, ok := errors.AsType[*url.Error](err); ok {
+			err = asked.Err
+		}
 		return nil, fmt.Errorf("the server at %s does not answer (%w): is `ocelli up` running there?", c.base, err)
 	}
 	if resp.StatusCode < 300 {

@@ -181,7 +181,7 @@ func (k *keysCommand) revoke() *cobra.Command {
 				return err
 			}
 			if _, err := os.Stat(path); err != nil {
-				return fmt.Errorf("there are no keys: %w", err)
+				return fmt.Errorf("there are no keys in %s: name the service's folder with --data, or the file with --keys", path)
 			}
 			err = access.Edit(path, func(keys []access.Key) ([]access.Key, error) { return keys, disable(keys, args) })
 			if err == nil {

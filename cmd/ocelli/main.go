@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The exit codes of the command.
@@ -84,15 +85,28 @@ func newRootCommand() *cobra.Command {
 		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return loadSettings(cmd, os.LookupEnv) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+			f := bad.GetFlag()
+			err = fmt.Errorf("--%s=%s is not possible: %s", f.Name, bad.GetValue(), reason(f, err))
+		}
 		return usageError{fmt.Errorf("%w: see `%s --help`", err, cmd.CommandPath())}
 	})
 	root.PersistentFlags().String("config", "", "read settings from this TOML `FILE`")
-	root.AddCommand(
-		newUpCommand(), newServeCommand(), newScaleCommand(), newWorkerCommand(), newClassifyCommand(),
-		newJobsCommand(), newLoadCommand(), newKeysCommand(), newStatusCommand(), newWhyCommand(), newCleanCommand(), newModelsCommand(), newSimCommand(), newVersionCommand(), newManCommand(), newThumbnailsCommand(),
-	)
+	addGroup(root, "On this machine", newUpCommand(), newClassifyCommand(), newModelsCommand(), newKeysCommand(), newCleanCommand())
+	addGroup(root, "With a service that runs", newStatusCommand(), newWhyCommand(), newJobsCommand(), newLoadCommand())
+	addGroup(root, "On many machines", newServeCommand(), newScaleCommand(), newWorkerCommand(), newSimCommand())
+	root.AddCommand(newVersionCommand(), newManCommand(), newThumbnailsCommand())
 	complete(root)
 	return root
+}
+
+// addGroup adds commands that the help shows together, under a title.
+func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title + ":"})
+	for _, c := range commands {
+		c.GroupID = title
+	}
+	root.AddCommand(commands...)
 }
 
 // knownCommand refuses what is no command, in one line.

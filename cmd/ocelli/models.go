@@ -181,6 +181,10 @@ func newModelsVerifyCommand() *cobra.Command {
 					}
 				}
 			}
+			if len(args) == 0 && !flags.asJSON {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "No model was pulled yet: `ocelli models pull NAME` fetches one.")
+				return err
+			}
 			var errs []error
 			for _, name := range args {
 				e, err := c.Find(name)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -121,10 +122,23 @@ func showModel(out io.Writer, o onnx.Options, info *onnx.Info) error {
 		return err
 	}
 	fmt.Fprintln(out, "card")
-	if len(s.Card.Labels.List) > 10 {
-		short := *s.Card
-		short.Labels.List = short.Labels.List[:10]
-		return indented(out, short)
+	return indented(out, short(*s.Card))
+}
+
+// short is a card for people to read: ten labels, and measured shares without their lists by class and confidence, which --json
+// and the page of the model show.
+func short(card classify.Card) classify.Card {
+	card.Labels.List = card.Labels.List[:min(10, len(card.Labels.List))]
+	metrics := make(map[string]any, len(card.Metrics))
+	for name, measured := range card.Metrics {
+		shares, ok := measured.(map[string]any)
+		if ok {
+			shares = maps.Clone(shares)
+			maps.DeleteFunc(shares, func(_ string, share any) bool { _, number := share.(float64); return !number })
+			measured = shares
+		}
+		metrics[name] = measured
 	}
-	return indented(out, s.Card)
+	card.Metrics = metrics
+	return card
 }

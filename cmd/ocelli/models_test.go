@@ -64,6 +64,24 @@ func TestModelsPullRefusesAnotherFile(t *testing.T) {
 	}
 }
 
+func TestVerifySaysThatThereIsNothingToVerify(t *testing.T) {
+	t.Setenv(modelsFolderEnv, t.TempDir())
+	if code, out, errs := runModels(t, "verify"); code != exitDone || !strings.Contains(out, "No model was pulled yet") {
+		t.Errorf("verify: %d, %s%s", code, out, errs)
+	}
+}
+
+func TestShowLeavesOutTheLongLists(t *testing.T) {
+	code, out, errs := runModels(t, "show")
+	if code != exitDone || !strings.Contains(out, `"top5"`) || strings.Contains(out, "calibration") || strings.Count(out, "\n") > 80 {
+		t.Errorf("show: %d, %d lines\n%s%s", code, strings.Count(out, "\n"), out, errs)
+	}
+	_, whole, _ := runModels(t, "show", "--json")
+	if !strings.Contains(whole, "calibration") {
+		t.Errorf("show --json leaves out what was measured: %s", whole)
+	}
+}
+
 func TestShowOfAModelThatWasNotPulled(t *testing.T) {
 	t.Setenv(modelsFolderEnv, t.TempDir())
 	code, out, _ := runModels(t, "show", "googlenet-12")
@@ -76,7 +94,7 @@ func TestShowOfAModelThatWasNotPulled(t *testing.T) {
 func TestAMissingModelIsOneClearSentence(t *testing.T) {
 	t.Setenv(modelsFolderEnv, t.TempDir())
 	for model, want := range map[string]string{
-		"none.onnx":      "model none.onnx: open none.onnx: no such file",
+		"none.onnx":      "there is no model file none.onnx",
 		"mobilenetv2-12": "run `ocelli models pull mobilenetv2-12`",
 		"mobilnet":       `no model is named "mobilnet" in the catalog`,
 	} {

@@ -82,7 +82,9 @@ func modelOptions(model, card string) (onnx.Options, error) {
 	case model == "":
 		o, err = defaultModel()
 	case isPath(model):
-		o.Path = model
+		if o.Path = model; !isFile(model) {
+			return o, fmt.Errorf("there is no model file %s: `ocelli models list` names models that can be fetched", model)
+		}
 		o.Card, err = cardBeside(model)
 	default:
 		o.Path, err = pulledModel(model)

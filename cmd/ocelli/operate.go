@@ -70,7 +70,8 @@ func answered(name string, began time.Time, err error, says string) web.Check {
 	if err != nil {
 		return web.Check{Name: name, Says: "it does not answer: " + err.Error()}
 	}
-	return web.Check{Name: name, OK: true, Says: fmt.Sprintf("it answers in %.1f ms; %s", float64(time.Since(began).Microseconds())/1000, says)}
+	took := max(0.1, float64(time.Since(began).Microseconds())/1000)
+	return web.Check{Name: name, OK: true, Says: fmt.Sprintf("it answers in %.1f ms; %s", took, says)}
 }
 
 func diskCheck(folder string) web.Check {

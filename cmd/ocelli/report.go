@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode"
 
@@ -50,7 +51,9 @@ type table struct {
 func (t *table) text(r ocelli.Result) []byte {
 	name := printable(r.Name)
 	if r.Error != nil {
-		return fmt.Appendf(nil, "%-*s  error:   %s\n", t.width, name, printable(strings.TrimPrefix(r.Error.Message, r.Name+" ")))
+		// The row has the name already; a server tells only the last part of it.
+		what := strings.TrimPrefix(strings.TrimPrefix(r.Error.Message, r.Name+" "), filepath.Base(r.Name)+" ")
+		return fmt.Appendf(nil, "%-*s  error:   %s\n", t.width, name, printable(what))
 	}
 	var text []byte
 	for _, label := range r.Labels[:min(t.top, len(r.Labels))] {

@@ -96,7 +96,7 @@ func loadSettings(cmd *cobra.Command, lookup func(string) (string, bool)) error 
 	var errs []error
 	set := func(f *pflag.Flag, value, where string) {
 		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %q is not possible: %s", where, value, reason(err)))
+			errs = append(errs, fmt.Errorf("%s: %q is not possible: %s", where, value, reason(f, err)))
 		}
 	}
 	given := map[string]bool{}
@@ -137,8 +137,16 @@ func variable(flag string) string {
 	return "OCELLI_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// reason is the last part of what pflag says about a value: the rest repeats name and value.
-func reason(err error) string {
+// reason says what a flag takes, or is the last part of what pflag says about a value: the rest repeats name and value.
+func reason(f *pflag.Flag, err error) string {
+	switch kind := f.Value.Type(); {
+	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
+		return "give a whole number"
+	case kind == "bool":
+		return "give true or false"
+	case kind == "duration":
+		return "give a time like 10s or 5m"
+	}
 	text := err.Error()
 	return text[strings.LastIndex(text, ": ")+2:]
 }

@@ -83,7 +83,7 @@ func printDecisions(out io.Writer, decisions []json.RawMessage, since time.Durat
 		}
 		for _, other := range []*scale.Outcome{d.Fewer, d.More} {
 			if other != nil && d.Seen.Ready+d.Seen.Leased > 0 {
-				if _, err := fmt.Fprintf(out, "%22swith %d: %s\n", "", other.Workers, outcome(*other)); err != nil {
+				if _, err := fmt.Fprintf(out, "%22swith %d %s: %s\n", "", other.Workers, plural(other.Workers, "worker", "workers"), outcome(*other)); err != nil {
 					return err
 				}
 			}

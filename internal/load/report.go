@@ -36,7 +36,7 @@ type Report struct {
 	Backlog     int64         `json:"backlog"`          // images that waited or were with workers, at most
 	Model       *ocelli.Model `json:"model"`
 	Version     string        `json:"version"`
-	Problems    []string      `json:"problems"` // the first few
+	Problems    []string      `json:"problems"` // the first few, each once
 	Stopped     bool          `json:"stopped"`  // before the end
 }
 
@@ -116,7 +116,7 @@ func (r *Report) Print(out io.Writer) error {
 		fmt.Fprintf(out, "requests began up to %.1f ms after they were due (p99 %.1f ms)\n", r.Lag.Max, r.Lag.P99)
 	}
 	if r.Workers > 0 {
-		fmt.Fprintf(out, "up to %d workers, and up to %d images at once in the service\n", r.Workers, r.Backlog)
+		fmt.Fprintf(out, "workers: %d at most; images in the service at once: %d at most\n", r.Workers, r.Backlog)
 	}
 	for _, p := range r.Problems {
 		fmt.Fprintln(out, " ", p)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -106,7 +107,7 @@ func (t *tally) end(kind Kind, images []sent, due time.Time, wrong []string, err
 }
 
 func (t *tally) problem(text string) {
-	if len(t.problems) < mostProblems {
+	if len(t.problems) < mostProblems && !slices.Contains(t.problems, text) {
 		t.problems = append(t.problems, text)
 	}
 }

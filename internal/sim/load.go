@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 )
 
 // Batch is a number of images that arrive at one time, or evenly over some seconds from it.
@@ -106,7 +107,7 @@ func Shape(name string, c Config, mean, length float64) (Load, error) {
 			}
 		}), nil
 	}
-	return Load{}, fmt.Errorf("the shape %q is not known: choose one of %v", name, Shapes)
+	return Load{}, fmt.Errorf("the shape %q is not known: choose one of %s", name, strings.Join(Shapes, ", "))
 }
 
 // replay gives batches that lie in memory.

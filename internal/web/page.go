@@ -122,7 +122,7 @@ func headingOf(status int) string {
 
 // percent writes a probability for people.
 func percent(score float64) string {
-	if p := 100 * score; p < 9.95 {
+	if p := 100 * score; p > 0 && p < 9.95 {
 		return fmt.Sprintf("%.1f %%", p)
 	}
 	return fmt.Sprintf("%.0f %%", 100*score)

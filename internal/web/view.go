@@ -131,6 +131,10 @@ func headline(job *ocelli.Job) string {
 		return fmt.Sprintf("Cancelled after %d of %d %s", job.Done, job.Total, pictures)
 	case !job.Finished():
 		return fmt.Sprintf("%d of %d %s recognised", job.Done, job.Total, pictures)
+	case job.Failed == 1 && job.Total == 1:
+		return "The picture was not recognised"
+	case job.Failed == job.Total && job.Total > 0:
+		return fmt.Sprintf("None of %d %s recognised", job.Total, pictures)
 	case job.Failed > 0:
 		return fmt.Sprintf("%d of %d %s recognised, %d not", job.Done, job.Total, pictures, job.Failed)
 	}

@@ -108,6 +108,8 @@ func TestFailedPicturesSayWhy(t *testing.T) {
 		})
 		w := s.do(formOf(t, "/", file{"image_file", "torn.png", dot()}, file{"image_file", "notes.jpg", []byte("just some words, no picture")}, file{"image_file", "owl.png", dot()}))
 		wantText(t, w, 200, "1 of 3 pictures recognised, 2 not", "torn.png breaks off in the middle: send it again from the camera.", "notes.jpg is not")
+		wantText(t, s.do(formOf(t, "/", file{"image_file", "notes.jpg", []byte("just some words")})), 200, "The picture was not recognised")
+		wantText(t, s.do(formOf(t, "/", file{"image_file", "a.jpg", []byte("words")}, file{"image_file", "b.jpg", []byte("more words")})), 200, "None of 2 pictures recognised")
 		small, whole := strings.Count(w.Body.String(), "/thumbnail\" alt="), strings.Count(w.Body.String(), "/content\" alt=")
 		if small != 1 || whole != 1 {
 			t.Errorf("%d pictures are shown small and %d, which cannot be decoded here, as they are; want 1 and 1: the text file is none", small, whole)

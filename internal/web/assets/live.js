@@ -30,7 +30,7 @@ function morph(from, to) {
 // Moments are written in the time of the server; whoever looks may live elsewhere.
 function local() {
   for (const time of live.querySelectorAll("time")) {
-    time.textContent = new Date(time.dateTime).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+    time.textContent = new Date(time.dateTime).toLocaleString([], { month: "short", day: "numeric", hour: "numeric", minute: "2-digit", second: "2-digit" });
   }
 }
 

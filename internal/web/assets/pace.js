@@ -89,6 +89,7 @@ export class Pace {
     const total = this.cards.length;
     this.share((this.done + this.failed) / total);
     if (state === "cancelled") this.headline.textContent = `Cancelled after ${this.done} of ${pictures(total)}`;
+    else if (this.failed === total) this.headline.textContent = total === 1 ? "The picture was not recognised" : `None of ${pictures(total)} recognised`;
     else if (this.failed > 0) this.headline.textContent = `${this.done} of ${pictures(total)} recognised, ${this.failed} not`;
     else this.headline.textContent = `${pictures(total)} recognised`;
     const took = (Date.now() - this.began) / 1000;
