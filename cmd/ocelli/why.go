@@ -4,12 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/ocelli/ocelli/internal/fleet"
 	"github.com/ocelli/ocelli/internal/scale"
 )
 
@@ -77,7 +75,7 @@ func printDecisions(out io.Writer, decisions []json.RawMessage, since time.Durat
 			}
 		}
 		if acted {
-			if _, err := fmt.Fprintf(out, "%22s%s\n", "", deeds(*d.Done)); err != nil {
+			if _, err := fmt.Fprintf(out, "%22s%s\n", "", d.Done); err != nil {
 				return err
 			}
 		}
@@ -90,20 +88,6 @@ func printDecisions(out io.Writer, decisions []json.RawMessage, since time.Durat
 		}
 	}
 	return nil
-}
-
-// deeds says which workers were started and ended.
-func deeds(c fleet.Change) string {
-	var all []string
-	for _, done := range []struct {
-		what  string
-		names []string
-	}{{"started ", c.Launched}, {"told to end ", c.Drained}, {"ended by force ", c.Ended}} {
-		if len(done.names) > 0 {
-			all = append(all, done.what+strings.Join(done.names, ", "))
-		}
-	}
-	return strings.Join(all, "; ")
 }
 
 // outcome says what a number of workers was predicted to lead to.

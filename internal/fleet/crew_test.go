@@ -471,3 +471,15 @@ func TestWorkersAreListedByNumber(t *testing.T) {
 		}
 	})
 }
+
+func TestAChangeInWords(t *testing.T) {
+	for want, c := range map[string]fleet.Change{
+		"":                 {Held: "the account may have no more"},
+		"started w-1, w-2": {Launched: []string{"w-1", "w-2"}},
+		"started w-3; told to end w-1; ended by force w-2": {Launched: []string{"w-3"}, Drained: []string{"w-1"}, Ended: []string{"w-2"}},
+	} {
+		if got := c.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

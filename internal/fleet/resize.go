@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,6 +21,20 @@ type Change struct {
 
 // Any reports whether a worker was launched, drained or ended.
 func (c Change) Any() bool { return len(c.Launched)+len(c.Drained)+len(c.Ended) > 0 }
+
+// String says which workers were started and ended, for people.
+func (c Change) String() string {
+	var all []string
+	for _, done := range []struct {
+		what  string
+		names []string
+	}{{"started ", c.Launched}, {"told to end ", c.Drained}, {"ended by force ", c.Ended}} {
+		if len(done.names) > 0 {
+			all = append(all, done.what+strings.Join(done.names, ", "))
+		}
+	}
+	return strings.Join(all, "; ")
+}
 
 // Resize makes the crew want workers strong, those not leaving counted: it launches what is missing under the
 // lowest free names, or drains what is too much. It also ends the workers that are overdue. A worker that says

@@ -120,7 +120,7 @@ func timeLine(decisions []scale.Decision) []entry {
 			}
 		}
 		if acted {
-			e.Deeds = deeds(d)
+			e.Deeds = d.Done.String()
 		}
 		all = append(all, e)
 	}
@@ -129,19 +129,6 @@ func timeLine(decisions []scale.Decision) []entry {
 		latest = append(latest, all[i])
 	}
 	return latest
-}
-
-func deeds(d scale.Decision) string {
-	var all []string
-	for _, done := range []struct {
-		what  string
-		names []string
-	}{{"started", d.Done.Launched}, {"told to end", d.Done.Drained}, {"ended by force", d.Done.Ended}} {
-		if len(done.names) > 0 {
-			all = append(all, done.what+" "+strings.Join(done.names, ", "))
-		}
-	}
-	return strings.Join(all, "; ")
 }
 
 func workers(n int) string { return several(n, "worker") }
