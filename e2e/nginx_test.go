@@ -70,7 +70,7 @@ func newSite(t *testing.T) *site {
 	runFor(t, up)
 
 	roots := certify(t, dir)
-	plain, secure := freeAddress(t), freeAddress(t)
+	plain, secure := testtools.Address(t), testtools.Address(t)
 	conf, err := os.ReadFile("../deploy/nginx/ocelli.conf")
 	if err != nil {
 		t.Fatal(err)
@@ -135,15 +135,6 @@ func runFor(t *testing.T, cmd *exec.Cmd) {
 		_ = cmd.Wait()
 		timer.Stop()
 	})
-}
-
-func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // certify writes a certificate for 127.0.0.1 into dir, and returns what trusts it.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -73,13 +74,7 @@ func answerNames(conn net.Conn) {
 
 // free is a port that nobody listens on.
 func free(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return int(netip.MustParseAddrPort(testtools.Address(t)).Port())
 }
 
 // authority starts an ACME authority that looks for its customers at port, and returns the URL of its directory.
@@ -88,9 +83,9 @@ func authority(t *testing.T, port int) string {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	certify(t, cert, key, 1)
-	address := "127.0.0.1:" + strconv.Itoa(free(t))
+	address := testtools.Address(t)
 	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
-		"listenAddress": address, "managementListenAddress": "127.0.0.1:" + strconv.Itoa(free(t)), "certificate": cert, "privateKey": key,
+		"listenAddress": address, "managementListenAddress": testtools.Address(t), "certificate": cert, "privateKey": key,
 		"httpPort": free(t), "tlsPort": port, "ocspResponderURL": "", "externalAccountBindingRequired": false,
 	}})
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -53,7 +52,7 @@ func S3(t TB, more ...string) *Server {
 		return realServer(t)
 	}
 	dir := t.TempDir()
-	address := freePort(t)
+	address := testtools.Address(t)
 	s := daemon(t, address, func() *exec.Cmd {
 		args := append([]string{"--access", AccessKey, "--secret", SecretKey, "--region", Region, "--port", address, "--quiet"}, more...)
 		return testtools.Command(t, "bin/versitygw", append(args, "posix", dir)...)
@@ -80,7 +79,7 @@ func Bucket(t TB, s *Server) string {
 // Moto starts a server for EC2, IAM, CloudFormation, Auto Scaling and more, with empty state, which a Stop loses.
 func Moto(t TB) *Server {
 	t.Helper()
-	address := freePort(t)
+	address := testtools.Address(t)
 	host, port, _ := strings.Cut(address, ":")
 	return daemon(t, address, func() *exec.Cmd {
 		return testtools.Command(t, "venv-aws/bin/moto_server", "-H", host, "-p", port)
@@ -176,15 +175,4 @@ func answers(url string) error {
 			return err
 		}
 	}
-}
-
-// freePort returns an address whose port nobody listened at a moment ago.
-func freePort(t TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -1,9 +1,10 @@
-// Package testtools finds the programs of others that tests run: clients and servers that scripts/testtools.sh installs.
+// Package testtools helps tests to run the programs of others: clients and servers that scripts/testtools.sh installs.
 package testtools
 
 import (
 	"bytes"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +38,17 @@ func Command(t TB, path string, args ...string) *exec.Cmd {
 		t.Fatalf("%s is missing: run scripts/testtools.sh", file)
 	}
 	return exec.Command(file, args...)
+}
+
+// Address returns an address of the loopback interface, HOST:PORT, where nobody listened a moment ago: for servers that must be told where to.
+func Address(t TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // JSON runs a command that prints one JSON object, and returns that.
