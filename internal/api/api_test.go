@@ -60,8 +60,8 @@ var (
 	blue = worktest.Picture(color.RGBA{B: 255, A: 255}, 8, 4)
 )
 
-// call makes a request and returns its answer and body.
-func call(t *testing.T, method, url, contentType string, body []byte) (*http.Response, string) {
+// call makes a request, with headers of name, value, name, value…, and returns its answer and body.
+func call(t *testing.T, method, url, contentType string, body []byte, header ...string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequest(method, url, bytes.NewReader(body))
 	if err != nil {
@@ -69,6 +69,9 @@ func call(t *testing.T, method, url, contentType string, body []byte) (*http.Res
 	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -163,16 +166,9 @@ func TestARepeatWithTheSameKeyIsTheSameJob(t *testing.T) {
 	contentType, body := form(t, "r.png", red)
 	post := func(path, key string, body []byte) (int, ocelli.Job) {
 		t.Helper()
-		req, _ := http.NewRequest("POST", url+path, bytes.NewReader(body))
-		req.Header.Set("Content-Type", contentType)
-		req.Header.Set("Idempotency-Key", key)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
+		resp, text := call(t, "POST", url+path, contentType, body, "Idempotency-Key", key)
 		var job ocelli.Job
-		_ = json.NewDecoder(resp.Body).Decode(&job)
+		_ = json.Unmarshal([]byte(text), &job)
 		return resp.StatusCode, job
 	}
 	_, first := post("/v1/jobs?wait=30s", "key 1", body)

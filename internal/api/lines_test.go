@@ -212,19 +212,8 @@ func TestAKeyBelongsToOneContent(t *testing.T) {
 	post := func(query, key string, pairs ...any) (int, string) {
 		t.Helper()
 		contentType, body := form(t, pairs...) // each with a boundary of its own
-		req, err := http.NewRequest("POST", url+"/v1/jobs?"+query, bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", contentType)
-		req.Header.Set("Idempotency-Key", key)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		text, _ := io.ReadAll(resp.Body)
-		return resp.StatusCode, string(text)
+		resp, text := call(t, "POST", url+"/v1/jobs?"+query, contentType, body, "Idempotency-Key", key)
+		return resp.StatusCode, text
 	}
 	large := append(bytes.Clone(red), make([]byte, 2<<20)...) // more than one image may have
 	files := []any{"a.png", red, "b.txt", bytes.Repeat([]byte("words "), 5000), "large.png", large}
