@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,7 +82,7 @@ func openToClean(ctx context.Context, data string, at urls, log *slog.Logger) (*
 		broker.Shutdown()
 		return nil, err
 	}
-	b.closers = append(b.closers, broker.Shutdown)
+	b.closers = append([]func(){broker.Shutdown}, b.closers...) // after the connection to it
 	return b, nil
 }
 
@@ -119,16 +120,19 @@ func clean(ctx context.Context, b *backends, machines fleet.Launcher, yes bool, 
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "  %-11s %d files, %.1f MB\n", prefix, n, float64(bytes)/1e6)
+		if n > 0 {
+			fmt.Fprintf(out, "  %-11s %d %s, %s\n", prefix, n, plural(n, "file", "files"), volume(bytes))
+		}
 	}
-	fmt.Fprintf(out, "  queue       %d images that wait or are being classified\n", stats.Backlog())
+	waiting := stats.Backlog()
+	fmt.Fprintf(out, "  queue       %d %s without a result\n", waiting, plural(waiting, "image", "images"))
 	var names []string
 	if machines != nil {
 		alive, err := machines.List(ctx)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "  fleet       %d instances\n", len(alive))
+		fmt.Fprintf(out, "  fleet       %d %s\n", len(alive), plural(len(alive), "instance", "instances"))
 		for _, inst := range alive {
 			fmt.Fprintf(out, "              %s %s, launched %s\n", inst.ID, inst.Name, inst.Launched.Local().Format(time.DateTime))
 			names = append(names, inst.Name)
@@ -136,7 +140,10 @@ func clean(ctx context.Context, b *backends, machines fleet.Launcher, yes bool, 
 	}
 	if !yes {
 		fmt.Fprint(out, "Type yes to go on: ")
-		answer, _ := bufio.NewReader(in).ReadString('\n')
+		answer, err := bufio.NewReader(in).ReadString('\n')
+		if err != nil {
+			fmt.Fprintln(out)
+		}
 		if strings.TrimSpace(answer) != "yes" {
 			return errors.New("nothing was deleted")
 		}
@@ -157,6 +164,18 @@ func clean(ctx context.Context, b *backends, machines fleet.Launcher, yes bool, 
 	}
 	fmt.Fprintln(out, "Deleted.")
 	return nil
+}
+
+// volume is a number of bytes for people.
+func volume(bytes int64) string {
+	switch b := float64(bytes); {
+	case b < 1e6:
+		return fmt.Sprintf("%.0f kB", math.Ceil(b/1e3))
+	case b < 1e9:
+		return fmt.Sprintf("%.1f MB", b/1e6)
+	default:
+		return fmt.Sprintf("%.1f GB", b/1e9)
+	}
 }
 
 func measure(ctx context.Context, blobs blob.Store, prefix string) (n int, bytes int64, err error) {

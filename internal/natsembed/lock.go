@@ -21,12 +21,14 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("the folder of the queue cannot be written: %w; choose another data folder, or give this user the right to write there", err)
 	}
 	free, err := tryLock(f)
-	if err == nil && !free {
-		err = errors.New("another process uses it; end that one, or choose another data folder")
+	if err != nil {
+		err = fmt.Errorf("lock the queue's folder %s: %w", dir, err)
+	} else if !free {
+		err = fmt.Errorf("another Ocelli uses the folder %s: stop it, or choose another data folder", dir)
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock the queue's folder %s: %w", dir, err)
+		return nil, err
 	}
 	return f, nil
 }

@@ -119,7 +119,7 @@ func TestStartTellsWhatIsWrong(t *testing.T) {
 		want string
 	}{
 		"port in use":            {Config{Listen: busy.Addr().String()}, "address already in use; stop what listens there, or choose another address"},
-		"folder in use":          {Config{Dir: usedDir}, "another process uses it"},
+		"folder in use":          {Config{Dir: usedDir}, "another Ocelli uses the folder"},
 		"folder is a file":       {Config{Dir: filepath.Join(file, "queue")}, "choose a data folder that can be written"},
 		"stream cannot be read":  {Config{Dir: damaged}, "store is damaged"},
 		"address makes no sense": {Config{Listen: "127.0.0.1:no-such-port"}, "cannot listen on 127.0.0.1:no-such-port"},

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestCleanAsksFirstAndSaysOnlyWhatThereIs(t *testing.T) {
+	data := t.TempDir()
+	if err := os.Mkdir(filepath.Join(data, "queue"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var logged bytes.Buffer
+	b, err := openToClean(t.Context(), data, urls{}, newLogger(&logged, "warn"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.blobs.Put(t.Context(), "input/job/image", strings.NewReader("some bytes")); err != nil {
+		t.Fatal(err)
+	}
+	stored := func() int {
+		n, _, err := measure(t.Context(), b.blobs, "input/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, answer := range []string{"no\n", ""} {
+		var out bytes.Buffer
+		err := clean(t.Context(), b, nil, false, strings.NewReader(answer), &out)
+		if want := "  input/      1 file, 1 kB\n  queue       0 images without a result\nType yes"; !strings.Contains(out.String(), want) {
+			t.Errorf("it said\n%swant in it\n%s", &out, want)
+		}
+		if n := stored(); err == nil || n != 1 {
+			t.Errorf("after %q: error %v, and %d images", answer, err, n)
+		}
+	}
+	var out bytes.Buffer
+	if err := clean(t.Context(), b, nil, false, strings.NewReader("yes\n"), &out); err != nil {
+		t.Error(err)
+	}
+	if n := stored(); n != 0 {
+		t.Errorf("%d images are still there", n)
+	}
+	if b.close(); logged.Len() > 0 {
+		t.Errorf("it logged\n%s", &logged)
+	}
+}
+
+func TestVolume(t *testing.T) {
+	for bytes, want := range map[int64]string{0: "0 kB", 1: "1 kB", 999_000: "999 kB", 1_500_000: "1.5 MB", 2_340_000_000: "2.3 GB"} {
+		if got := volume(bytes); got != want {
+			t.Errorf("volume(%d) = %q, want %q", bytes, got, want)
+		}
+	}
+}
