@@ -2,19 +2,29 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/ocelli/ocelli/internal/natsembed"
 )
 
 func TestCleanAsksFirstAndSaysOnlyWhatThereIs(t *testing.T) {
 	data := t.TempDir()
-	if err := os.Mkdir(filepath.Join(data, "queue"), 0o700); err != nil {
+	var logged bytes.Buffer
+	log := newLogger(&logged, "warn")
+	broker, err := natsembed.Start(t.Context(), natsembed.Config{Dir: filepath.Join(data, "queue"), Token: "secret", Logger: log})
+	if err != nil {
 		t.Fatal(err)
 	}
-	var logged bytes.Buffer
-	b, err := openToClean(t.Context(), data, urls{}, newLogger(&logged, "warn"))
+	b, err := openEmbedded(t.Context(), broker, data, time.Minute, log) // as `ocelli up` does
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.close()
+	broker.Shutdown()
+	b, err = openToClean(t.Context(), data, urls{}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
