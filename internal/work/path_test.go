@@ -101,6 +101,26 @@ func files(pairs ...any) iter.Seq2[intake.Upload, error] {
 	}
 }
 
+// submit sends files in as one job.
+func (s *service) submit(t *testing.T, pairs ...any) ocelli.JobID {
+	t.Helper()
+	m := intake.NewJob()
+	if _, err := s.intake.Submit(t.Context(), m, files(pairs...)); err != nil {
+		t.Fatal(err)
+	}
+	return m.ID
+}
+
+// ended waits for the end of a job.
+func (s *service) ended(t *testing.T, id ocelli.JobID) *ocelli.Job {
+	t.Helper()
+	job, err := s.tracker.Wait(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return job
+}
+
 // outcome is what became of each image in the order of upload: a label or an error code.
 func outcome(job *ocelli.Job) string {
 	var words []string
@@ -120,18 +140,10 @@ func outcome(job *ocelli.Job) string {
 func TestEveryImageEndsWithItsOwnResultInTheOrderOfUpload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
-		ctx := s.start(t, 2)
-		m := intake.NewJob()
-		id := m.ID
-		_, err := s.intake.Submit(ctx, m, files("a.png", red, "notes.jpg", []byte("dear diary"), "a.png", blue,
-			"empty.png", []byte{}, "cut.png", green[:40], "../../etc/passwd", green))
-		if err != nil {
-			t.Fatal(err)
-		}
-		job, err := s.tracker.Wait(ctx, id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s.start(t, 2)
+		id := s.submit(t, "a.png", red, "notes.jpg", []byte("dear diary"), "a.png", blue,
+			"empty.png", []byte{}, "cut.png", green[:40], "../../etc/passwd", green)
+		job := s.ended(t, id)
 		const want = "a.png=red notes.jpg=unsupported_type a.png=blue empty.png=empty_file cut.png=corrupt_image passwd=green"
 		if got := outcome(job); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -217,16 +229,8 @@ func TestNoSingleFaultOfTheQueueLosesAnImage(t *testing.T) {
 					faulty.Fail(op, fault, fault)
 					s := newService(new(blob.Mem), faulty)
 					ctx := s.start(t, 1)
-					m := intake.NewJob()
-					id := m.ID
-					if _, err := s.intake.Submit(ctx, m, files("r.png", red, "g.png", green)); err != nil {
-						t.Fatal(err)
-					}
-					job, err := s.tracker.Wait(ctx, id)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if got, want := outcome(job), "r.png=red g.png=green"; got != want {
+					id := s.submit(t, "r.png", red, "g.png", green)
+					if got, want := outcome(s.ended(t, id)), "r.png=red g.png=green"; got != want {
 						t.Errorf("got %s, want %s", got, want)
 					}
 					time.Sleep(2 * lease)
@@ -292,25 +296,17 @@ func TestAnOutageOfTheStoreCostsNoImage(t *testing.T) {
 					return blobtest.None
 				}}
 				s := newService(faulty, queue.NewMem(lease, 1000))
-				m := intake.NewJob()
-				id := m.ID
-				if _, err := s.intake.Submit(t.Context(), m, files("r", red, "g", green, "b", blue, "r2", red)); err != nil {
-					t.Fatal(err)
-				}
+				id := s.submit(t, "r", red, "g", green, "b", blue, "r2", red)
 				// They have been delivered once before, so each is a suspect, whose trials count.
 				if _, err := s.queue.Receive(t.Context(), 10, 0); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(lease)
-				ctx := s.start(t, 2)
+				s.start(t, 2)
 				broken.Store(true)
 				time.Sleep(10 * time.Minute)
 				broken.Store(false)
-				job, err := s.tracker.Wait(ctx, id)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got, want := outcome(job), "r=red g=green b=blue r2=red"; got != want {
+				if got, want := outcome(s.ended(t, id)), "r=red g=green b=blue r2=red"; got != want {
 					t.Errorf("got %s, want %s", got, want)
 				}
 			})
@@ -322,22 +318,14 @@ func TestAnOutageOfTheStoreCostsNoImage(t *testing.T) {
 func TestAWorkerWithTheWrongStoreTouchesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
-		m := intake.NewJob()
-		id := m.ID
-		if _, err := s.intake.Submit(t.Context(), m, files("r", red, "g", green)); err != nil {
-			t.Fatal(err)
-		}
+		id := s.submit(t, "r", red, "g", green)
 		wrong := s.worker("wrong")
 		wrong.Blobs = new(blob.Mem)
 		if err := wrong.Run(t.Context(), nil); err == nil {
 			t.Error("it ran to a good end")
 		}
-		ctx := s.start(t, 1)
-		job, err := s.tracker.Wait(ctx, id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, want := outcome(job), "r=red g=green"; got != want {
+		s.start(t, 1)
+		if got, want := outcome(s.ended(t, id)), "r=red g=green"; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	})
@@ -348,16 +336,9 @@ func TestALeaseIsExtendedWhileItsImageTakesLong(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{took: 25 * time.Second, calls: calls}
-		ctx := s.start(t, 2)
-		m := intake.NewJob()
-		id := m.ID
-		if _, err := s.intake.Submit(ctx, m, files("r.png", red)); err != nil {
-			t.Fatal(err)
-		}
-		job, err := s.tracker.Wait(ctx, id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s.start(t, 2)
+		id := s.submit(t, "r.png", red)
+		job := s.ended(t, id)
 		if n := len(calls); n != 1 || job.Images[0].Result.Attempt != 1 {
 			t.Errorf("the image was decoded %d times", n)
 		}
@@ -369,16 +350,9 @@ func TestAnImageThatAlwaysFailsIsGivenUp(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{err: io.ErrClosedPipe, calls: calls}
-		ctx := s.start(t, 1)
-		m := intake.NewJob()
-		id := m.ID
-		if _, err := s.intake.Submit(ctx, m, files("r.png", red)); err != nil {
-			t.Fatal(err)
-		}
-		job, err := s.tracker.Wait(ctx, id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s.start(t, 1)
+		id := s.submit(t, "r.png", red)
+		job := s.ended(t, id)
 		if e := job.Images[0].Error; e == nil || e.Code != ocelli.GaveUp {
 			t.Errorf("got %v", e)
 		}
@@ -411,16 +385,12 @@ func (k killer) Decode(ctx context.Context, data []byte, shortSide int) (decode.
 func TestAnImageThatKillsWorkersIsGivenUpAndCostsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
-		m := intake.NewJob()
-		id := m.ID
 		uploads := []any{"killer.png", green}
 		want := "killer.png=gave_up"
 		for i := range 9 {
 			uploads, want = append(uploads, fmt.Sprint(i), red), want+fmt.Sprintf(" %d=red", i)
 		}
-		if _, err := s.intake.Submit(t.Context(), m, files(uploads...)); err != nil {
-			t.Fatal(err)
-		}
+		id := s.submit(t, uploads...)
 		touched, crashes := 0, 0
 		for {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -439,11 +409,8 @@ func TestAnImageThatKillsWorkersIsGivenUpAndCostsNoOther(t *testing.T) {
 			}
 			break // it lived as long as it should
 		}
-		ctx := s.start(t, 0)
-		job, err := s.tracker.Wait(ctx, id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s.start(t, 0)
+		job := s.ended(t, id)
 		if got := outcome(job); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
@@ -461,10 +428,7 @@ func TestADrainedWorkerFinishesWhatItHoldsAndLeasesNoMore(t *testing.T) {
 		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{took: 3 * time.Second, calls: calls}
-		m := intake.NewJob()
-		if _, err := s.intake.Submit(t.Context(), m, files("1", red, "2", red, "3", red, "4", red, "5", red, "6", red)); err != nil {
-			t.Fatal(err)
-		}
+		s.submit(t, "1", red, "2", red, "3", red, "4", red, "5", red, "6", red)
 		drain := make(chan struct{})
 		ended := make(chan error, 1)
 		go func() { ended <- s.worker("w").Run(t.Context(), drain) }()
@@ -497,11 +461,7 @@ func TestACancelledJobEndsAtOnceAndNobodyWorksOnItsRest(t *testing.T) {
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{took: 5 * time.Second, calls: calls}
 		ctx := s.start(t, 1) // with two hands
-		m := intake.NewJob()
-		id := m.ID
-		if _, err := s.intake.Submit(ctx, m, files("1", red, "2", red, "3", red, "4", red, "text", []byte("text"))); err != nil {
-			t.Fatal(err)
-		}
+		id := s.submit(t, "1", red, "2", red, "3", red, "4", red, "text", []byte("text"))
 		time.Sleep(6 * time.Second) // two are done and two in hand
 		job, err := s.intake.Cancel(ctx, id)
 		if err != nil {
@@ -527,11 +487,7 @@ func TestAnotherNodeAnswersForAJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		blobs, q := new(blob.Mem), queue.NewMem(lease, 1000)
 		first := newService(blobs, q)
-		m := intake.NewJob()
-		id := m.ID
-		if _, err := first.intake.Submit(t.Context(), m, files("r.png", red, "g.png", green)); err != nil {
-			t.Fatal(err)
-		}
+		id := first.submit(t, "r.png", red, "g.png", green)
 		second := newService(blobs, q)
 		job, err := second.tracker.Job(t.Context(), id)
 		if err != nil {

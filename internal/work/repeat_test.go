@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ocelli/ocelli/internal/blob"
-	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/queue"
 )
 
@@ -32,9 +31,7 @@ func TestAnImageWhoseAckWasLostIsNotWorkedOnTwice(t *testing.T) {
 		calls := make(chan struct{}, 10)
 		s.decoder = slow{took: time.Second, calls: calls}
 		ctx := s.start(t, 2)
-		if _, err := s.intake.Submit(ctx, intake.NewJob(), files("r.png", red)); err != nil {
-			t.Fatal(err)
-		}
+		s.submit(t, "r.png", red)
 		time.Sleep(3 * lease)
 		stats, err := q.Stats(ctx)
 		if err != nil {
