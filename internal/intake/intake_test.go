@@ -24,6 +24,7 @@ import (
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/notify"
 	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/queue/queuetest"
 	"github.com/ocelli/ocelli/internal/result"
 )
 
@@ -61,27 +62,6 @@ func upload(name string, data []byte) intake.Upload {
 	return intake.Upload{Name: name, Body: bytes.NewReader(data)}
 }
 
-// drain takes everything out of the queue.
-func drain(t *testing.T, q queue.Queue) (tasks []ocelli.Task) {
-	t.Helper()
-	for {
-		ds, err := q.Receive(t.Context(), queue.MaxReceive, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(ds) == 0 {
-			return tasks
-		}
-		for _, d := range ds {
-			task, err := ocelli.DecodeTask(d.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tasks = append(tasks, task)
-		}
-	}
-}
-
 func TestEachImageIsKeptAndQueuedOnceUnderItsOwnID(t *testing.T) {
 	blobs, q := new(blob.Mem), queue.NewMem(time.Minute, 100)
 	in := newIntake(blobs, q, roomy)
@@ -110,7 +90,7 @@ func TestEachImageIsKeptAndQueuedOnceUnderItsOwnID(t *testing.T) {
 		}
 	}
 	seen := map[ocelli.ImageID]int{}
-	for _, task := range drain(t, q) {
+	for _, task := range queuetest.Drain(t, q) {
 		seen[task.Image]++
 		if task.Name != "a.png" || task.ReplyTo != "result.test" || time.Since(task.Accepted) > time.Minute {
 			t.Errorf("the task says %+v", task)
@@ -228,7 +208,7 @@ func TestFiveThousandPartsAreFiveThousandResults(t *testing.T) {
 	if err != nil || len(m.Images) != 5000 {
 		t.Fatalf("got %d images, %v", len(m.Images), err)
 	}
-	if n := len(drain(t, q)); n != 2500 {
+	if n := len(queuetest.Drain(t, q)); n != 2500 {
 		t.Errorf("%d images wait, want the 2500 that are not empty", n)
 	}
 }

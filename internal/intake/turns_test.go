@@ -9,6 +9,7 @@ import (
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/queue/queuetest"
 )
 
 // A client who has sent a hundred jobs does not keep another's only one waiting.
@@ -28,7 +29,7 @@ func TestAFloodLeavesOthersTheirTurns(t *testing.T) {
 	}
 	modest := send("modest")
 	seen := 0
-	for place, task := range drain(t, q) {
+	for place, task := range queuetest.Drain(t, q) {
 		if string(task.Job()) == modest {
 			if seen++; seen == 2 && place > 10 {
 				t.Errorf("the last image of the modest client comes %dth, behind the flood", place+1)

@@ -19,6 +19,7 @@ import (
 	"github.com/ocelli/ocelli/internal/blob/blobtest"
 	"github.com/ocelli/ocelli/internal/notify"
 	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/queue/queuetest"
 	"github.com/ocelli/ocelli/internal/result"
 )
 
@@ -107,25 +108,10 @@ func (s *shop) keys(t *testing.T, text string) []string {
 func (s *shop) sent(t *testing.T) map[ocelli.ImageID]ocelli.Task {
 	t.Helper()
 	tasks := map[ocelli.ImageID]ocelli.Task{}
-	for {
-		ds, err := s.queue.Receive(t.Context(), queue.MaxReceive, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(ds) == 0 {
-			return tasks
-		}
-		for _, d := range ds {
-			task, err := ocelli.DecodeTask(d.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tasks[task.Image] = task
-		}
-		if err := s.queue.Ack(t.Context(), ds...); err != nil {
-			t.Fatal(err)
-		}
+	for _, task := range queuetest.Drain(t, s.queue) {
+		tasks[task.Image] = task
 	}
+	return tasks
 }
 
 // callsOf is how many calls of the store it takes to do something with a job of three images when none fails.
