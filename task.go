@@ -10,6 +10,7 @@ import (
 type Task struct {
 	Image    ImageID   `json:"image"`
 	Name     string    `json:"name"`
+	Size     int64     `json:"size,omitempty"` // bytes of the image; 0 where that is not known
 	Accepted time.Time `json:"accepted"`
 	Deadline time.Time `json:"deadline,omitzero"` // an image whose turn comes later is not worked on
 	ReplyTo  string    `json:"reply_to"`          // topic on which the web node that took the image listens

@@ -20,6 +20,8 @@ import (
 	"github.com/ocelli/ocelli/internal/decode"
 	"github.com/ocelli/ocelli/internal/ortlib"
 	"github.com/ocelli/ocelli/models"
+
+	_ "github.com/ocelli/ocelli/internal/slack" // as the service has it
 )
 
 // model is a network to measure with.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	_ "github.com/ocelli/ocelli/internal/slack" // far fewer wake-ups
 )
 
 // The exit codes of the command.

@@ -19,7 +19,7 @@ const module = "github.com/ocelli/ocelli"
 // what [besides] lists. Drivers are looked at by their own rule.
 var layers = [][]string{
 	{""},
-	{"models", "internal/durable", "internal/blob", "internal/queue", "internal/notify", "internal/decode", "internal/archive", "internal/fetch", "internal/ortlib", "internal/ortlib/pack", "internal/sandbox"},
+	{"models", "internal/durable", "internal/blob", "internal/queue", "internal/notify", "internal/decode", "internal/archive", "internal/fetch", "internal/ortlib", "internal/ortlib/pack", "internal/sandbox", "internal/slack"},
 	{"internal/access"},
 	{"internal/classify", "internal/result", "internal/fleet", "internal/natsembed", "internal/natsconn", "internal/awsconn", "internal/telemetry", "internal/sigv4", "internal/openapi", "internal/thumb", "client"},
 	{"internal/intake", "internal/retain", "internal/webhook", "internal/work", "internal/scale", "internal/catalog", "internal/eval",

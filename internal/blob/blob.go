@@ -36,7 +36,7 @@ type Info struct {
 type Store interface {
 	// Put stores all that r gives under key, in place of what was there, and returns the number of bytes.
 	// Where r ends in an error, nothing is stored and that error is returned, wrapped. Memory use does not
-	// grow with the size of the blob.
+	// grow with the size of the blob. When Put has returned, r and the bytes behind it are not read any more.
 	Put(ctx context.Context, key string, r io.Reader) (int64, error)
 
 	// Create stores body under key unless the key already holds something. Of any number of concurrent

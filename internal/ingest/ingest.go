@@ -212,7 +212,7 @@ func (in *Ingest) accept(ctx context.Context, o object) error {
 			Error: ocelli.Errorf(fault.Code, "%s %s", image.Name, fault.Message),
 		}, "")
 	} else {
-		task := ocelli.Task{Image: image.ID, Name: image.Name, Accepted: time.Now().UTC(), ReplyTo: in.Tracker.Topic(), Store: in.Store}
+		task := ocelli.Task{Image: image.ID, Name: image.Name, Size: image.Size, Accepted: time.Now().UTC(), ReplyTo: in.Tracker.Topic(), Store: in.Store}
 		err = in.Queue.Send(ctx, queue.Message{ID: string(image.ID), Group: in.Bucket, Body: task.Encode()})
 	}
 	if err != nil {

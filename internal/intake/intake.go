@@ -264,7 +264,7 @@ func (in *Intake) keep(ctx context.Context, image ocelli.ImageID, r io.Reader) (
 // handOn gives a kept image to the sender. It was read from began on, and kept from keeping on.
 func (a *accepting) handOn(ctx context.Context, image ocelli.Image, began, keeping time.Time) error {
 	task := ocelli.Task{
-		Image: image.ID, Name: image.Name, Accepted: time.Now().UTC(), Deadline: a.job.Deadline, ReplyTo: a.Tracker.Topic(), Store: a.Store,
+		Image: image.ID, Name: image.Name, Size: image.Size, Accepted: time.Now().UTC(), Deadline: a.job.Deadline, ReplyTo: a.Tracker.Topic(), Store: a.Store,
 		Trace: a.Tracer.Received(ctx, image, began, keeping),
 	}
 	select {

@@ -220,7 +220,8 @@ func (j *Jobs) send(ctx context.Context, m *ocelli.Manifest, images []ocelli.Ima
 	msgs := make([]queue.Message, len(images))
 	for i, image := range images {
 		_, place, _ := image.Split()
-		task := ocelli.Task{Image: image, Name: m.Images[place-1].Name, Accepted: time.Now().UTC(), ReplyTo: j.Topic, Store: j.Store}
+		of := m.Images[place-1]
+		task := ocelli.Task{Image: image, Name: of.Name, Size: of.Size, Accepted: time.Now().UTC(), ReplyTo: j.Topic, Store: j.Store}
 		msgs[i] = queue.Message{ID: fmt.Sprintf("%s.%d", image, m.Retries), Group: m.Group(), Body: task.Encode()}
 	}
 	for part := range slices.Chunk(msgs, 100) {

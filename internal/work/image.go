@@ -1,6 +1,7 @@
 package work
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -219,14 +220,15 @@ func (w *Worker) get(ctx context.Context, task ocelli.Task) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, w.MaxBytes+1))
-	if err != nil {
+	var data bytes.Buffer
+	data.Grow(int(min(max(task.Size, 0), w.MaxBytes)) + bytes.MinRead) // which a buffer wants to have left at the end
+	if _, err := data.ReadFrom(io.LimitReader(r, w.MaxBytes+1)); err != nil {
 		return nil, fmt.Errorf("reading image %s: %w", task.Image, err)
 	}
-	if int64(len(data)) > w.MaxBytes {
+	if int64(data.Len()) > w.MaxBytes {
 		return nil, ocelli.Errorf(ocelli.TooLarge, "%s has more than %d bytes, the limit of this worker", task.Name, w.MaxBytes)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // done reports whether an image that comes again has its result already: then only the ack was lost, and it is told and not
