@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/ocelli/ocelli"
 	_ "github.com/ocelli/ocelli/internal/slack" // far fewer wake-ups
 )
 
@@ -51,6 +52,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "ocelli: stopped before the end")
 		return exitFailed
+	}
+	if fault, ok := errors.AsType[*ocelli.Error](err); ok && fault.Code == ocelli.Unauthorized {
+		err = errors.New("this service needs an API key that is valid: give one in OCELLI_KEY, or with --key; who runs the service makes it with `ocelli keys create`")
 	}
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(stderr, "ocelli: %s\n", strings.TrimSpace(line))

@@ -142,6 +142,8 @@ func reason(f *pflag.Flag, err error) string {
 	switch kind := f.Value.Type(); {
 	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
 		return "give a whole number"
+	case strings.HasPrefix(kind, "float"):
+		return "give a number"
 	case kind == "bool":
 		return "give true or false"
 	case kind == "duration":

@@ -2,9 +2,11 @@ package bulk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	neturl "net/url"
 	"time"
 
 	"github.com/ocelli/ocelli"
@@ -26,6 +28,9 @@ func (f *Finder) Fetched(url string) Item {
 		req.Header.Set("User-Agent", "ocelli/"+ocelli.Version())
 		req.Header.Set("Accept", "image/*")
 		resp, err := fetcher.Do(req)
+		if asked, ok := errors.AsType[*neturl.Error](err); ok {
+			err = fmt.Errorf("cannot be fetched: %w", asked.Err) // its URL is the name of the item
+		}
 		if err != nil {
 			return nil, err
 		}

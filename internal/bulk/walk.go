@@ -3,6 +3,7 @@ package bulk
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -70,6 +71,9 @@ func (f *Finder) matching(ctx context.Context, dir string, matches func(path str
 	return func(yield func(Item, error) bool) {
 		n := 0
 		whole := f.walk(ctx, dir, func(path string, entry fs.DirEntry, err error) bool {
+			if errors.Is(err, fs.ErrNotExist) {
+				return yield(Item{}, fmt.Errorf("there is no folder %s", path))
+			}
 			if err != nil {
 				return yield(Item{}, fmt.Errorf("a folder cannot be read: %w", err))
 			}
