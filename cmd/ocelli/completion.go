@@ -62,7 +62,7 @@ func completeModel(*cobra.Command, []string, string) ([]cobra.Completion, cobra.
 	return names, cobra.ShellCompDirectiveDefault
 }
 
-// completeCatalog offers the names of the catalogue.
+// completeCatalog offers the names of the catalog.
 func completeCatalog(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	c, err := catalog.Load(models.Files)
 	if err != nil {
