@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,11 @@ func TestASmallCrowd(t *testing.T) {
 	t.Log(said.String())
 }
 
+// told is a client of 30 jobs that took that many times of what was told, held of them within the doubtful end.
+func told(times float64, held int) *curious {
+	return &curious{took: slices.Repeat([]float64{times}, 30), held: held}
+}
+
 func TestWhatASoakConcludes(t *testing.T) {
 	samples := func(growth int64) []sample {
 		var all []sample
@@ -48,18 +54,22 @@ func TestWhatASoakConcludes(t *testing.T) {
 		samples []sample
 		flood   flood
 		modest  modest
+		curious *curious
 		broken  string
 	}{
-		{"all is well", samples(0), good, modest{took: []float64{1}}, ""},
-		{"memory grows", samples(1 << 20), good, modest{}, "web node, MB grew"},
-		{"nothing was refused", samples(0), flood{Requests: 100, Right: 1000}, modest{}, "it should be none, none and many"},
-		{"wrong answers", samples(0), flood{Right: 500, Refused: 50, Wrong: 1}, modest{}, "1 wrong answers"},
-		{"an answer without Retry-After", samples(0), good, modest{wrong: []string{"429 with Retry-After"}}, "429 with Retry-After"},
+		{"all is well", samples(0), good, modest{took: []float64{1}}, told(1, 27), ""},
+		{"memory grows", samples(1 << 20), good, modest{}, told(1, 27), "web node, MB grew"},
+		{"nothing was refused", samples(0), flood{Requests: 100, Right: 1000}, modest{}, told(1, 27), "it should be none, none and many"},
+		{"wrong answers", samples(0), flood{Right: 500, Refused: 50, Wrong: 1}, modest{}, told(1, 27), "1 wrong answers"},
+		{"an answer without Retry-After", samples(0), good, modest{wrong: []string{"429 with Retry-After"}}, told(1, 27), "429 with Retry-After"},
+		{"times that are wrong", samples(0), good, modest{}, told(2, 30), "off by a factor of 2.00"},
+		{"times that do not hold", samples(0), good, modest{}, told(1, 20), "held for 67 %"},
+		{"a job that is lost", samples(0), good, modest{}, &curious{wrong: []string{"it has not ended"}}, "it has not ended"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var said strings.Builder
 			plot := filepath.Join(t.TempDir(), "plot.svg")
-			err := conclude(&said, test.samples, test.flood, &test.modest, plot)
+			err := conclude(&said, test.samples, test.flood, &test.modest, test.curious, plot)
 			if (err != nil) != (test.broken != "") || !strings.Contains(said.String(), test.broken) {
 				t.Errorf("concluded %v:\n%s", err, said.String())
 			}

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/ocelli/ocelli"
@@ -25,11 +26,10 @@ const jobImages = 10
 
 // sample is the state of the service at one moment.
 type sample struct {
-	at       float64 // seconds from the beginning
-	node     usage
-	workers  usage // the largest of them, in each
-	backlog  int64
-	within20 float64 // of the times that were told
+	at      float64 // seconds from the beginning
+	node    usage
+	workers usage // the largest of them, in each
+	backlog int64
 }
 
 // flood is what `ocelli load --json` says in the end.
@@ -58,6 +58,7 @@ func soak(ctx context.Context, program string, duration time.Duration, plot stri
 	}
 	defer s.end()
 	m.url = s.url
+	c := &curious{client: s.client, picture: m.picture}
 	most, err := s.flood(ctx, "--connections=8", "--mix=job10", "--duration=15s", "--warmup=5s")
 	if err != nil {
 		return fmt.Errorf("measuring the capacity: %w", err)
@@ -76,12 +77,12 @@ func soak(ctx context.Context, program string, duration time.Duration, plot stri
 		f, err := s.flood(flooding, fmt.Sprintf("--rate=%.2f/s", rate), fmt.Sprintf("--mix=job%d", jobImages), "--duration="+duration.String(), "--timeout=5m")
 		done <- end{f, err}
 	}()
-	samples := s.watch(ctx, duration, m)
+	samples := s.watch(ctx, duration, m, c)
 	e := <-done
 	if e.err != nil {
 		return fmt.Errorf("the flood: %w", e.err)
 	}
-	return conclude(out, samples, e.flood, m, plot)
+	return conclude(out, samples, e.flood, m, c, plot)
 }
 
 // flood runs `ocelli load` on the service. Answers that are wrong are told in the report, not as an error.
@@ -98,21 +99,22 @@ func (s *service) flood(ctx context.Context, args ...string) (flood, error) {
 	return f, json.Unmarshal(text, &f)
 }
 
-// watch takes a sample each second.
-func (s *service) watch(ctx context.Context, duration time.Duration, m *modest) []sample {
+// watch takes a sample each second, while the clients do their work.
+func (s *service) watch(ctx context.Context, duration time.Duration, m *modest, c *curious) []sample {
 	var samples []sample
 	began := time.Now()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	polite, leave := context.WithCancel(ctx)
-	gone := make(chan struct{})
-	go func() { m.run(polite); close(gone) }()
-	defer func() { leave(); <-gone }()
+	var clients sync.WaitGroup
+	clients.Go(func() { m.run(polite) })
+	clients.Go(func() { c.run(polite) })
+	defer func() { leave(); clients.Wait() }()
 	for time.Since(began) < duration && ctx.Err() == nil {
 		<-tick.C
 		one := sample{at: time.Since(began).Seconds(), node: usageOf(s.cmd.Process.Pid)}
 		if status, err := s.client.Status(ctx); err == nil {
-			one.backlog, one.within20 = status.Ready+status.Leased, status.ETA.Within20
+			one.backlog = status.Ready + status.Leased
 			for _, w := range status.Workers {
 				u := usageOf(w.PID)
 				one.workers.resident, one.workers.descriptors = max(one.workers.resident, u.resident), max(one.workers.descriptors, u.descriptors)
@@ -124,7 +126,7 @@ func (s *service) watch(ctx context.Context, duration time.Duration, m *modest) 
 }
 
 // conclude prints the table and checks what was promised.
-func conclude(out io.Writer, samples []sample, f flood, m *modest, plot string) error {
+func conclude(out io.Writer, samples []sample, f flood, m *modest, c *curious, plot string) error {
 	var broken []string
 	mean := func(part []sample, of func(sample) float64) float64 {
 		sum := 0.0
@@ -161,10 +163,7 @@ func conclude(out io.Writer, samples []sample, f flood, m *modest, plot string) 
 		fmt.Fprintf(out, "modest client: %d images, p50 %.1f s, p99 %.1f s; %d were refused with 429, all told when to come again: between %d and %d s\n",
 			len(m.took), m.took[len(m.took)/2], m.took[len(m.took)*99/100], m.refused, m.soonest, m.latest)
 	}
-	if n > 0 {
-		fmt.Fprintf(out, "times told for jobs: %.0f %% came true within 20 %%\n", 100*samples[n-1].within20)
-	}
-	broken = append(append(broken, m.wrong...), f.Problems...)
+	broken = slices.Concat(broken, c.conclude(out), m.wrong, f.Problems)
 	if f.Wrong+f.Failed > 0 || f.Refused == 0 {
 		broken = append(broken, fmt.Sprintf("the flood met %d wrong answers, %d failures and %d refusals: it should be none, none and many", f.Wrong, f.Failed, f.Refused))
 	}

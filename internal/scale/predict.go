@@ -51,19 +51,22 @@ type Calibration struct {
 const (
 	calibrationWindow = 256
 	calibrationEnough = 10
+	shortest          = 0.5 // seconds: of less nobody wants to be told
 )
 
 // Observe notes that something predicted to take eta seconds took so many. It leaves out what cannot be
-// judged: predictions of no time at all, and numbers that cannot be.
+// judged: predictions of no time at all, and numbers that cannot be. What was told to take, and took, less than half a second says
+// nothing of longer times and is left out, and shorter times than that count as that.
 func (c *Calibration) Observe(eta, took float64) {
-	if !positive(eta) || !(took >= 0) || math.IsInf(took, 0) {
+	if !positive(eta) || !(took >= 0) || math.IsInf(took, 0) || max(eta, took) < shortest {
 		return
 	}
+	ratio := max(took, shortest) / max(eta, shortest)
 	if len(c.ratios) < calibrationWindow {
-		c.ratios = append(c.ratios, took/eta)
+		c.ratios = append(c.ratios, ratio)
 		return
 	}
-	c.ratios[c.next] = took / eta
+	c.ratios[c.next] = ratio
 	c.next = (c.next + 1) % calibrationWindow
 }
 

@@ -51,8 +51,15 @@ func TestCalibration(t *testing.T) {
 	c.Observe(0, 5)
 	c.Observe(10, math.NaN())
 	c.Observe(math.Inf(1), 3)
+	c.Observe(0.01, 0.1) // too short to matter
 	if c.Count() != 10 || !near(c.Within20(), 0.7) || !near(c.Stretch(), 2.5) {
 		t.Errorf("%d observed, %v within a fifth, nine of ten in %v times the time", c.Count(), c.Within20(), c.Stretch())
+	}
+	for range calibrationWindow {
+		c.Observe(0.1, 0.6) // nearly as short as what does not matter
+	}
+	if c.Within20() != 1 || !near(c.Stretch(), 1.2) {
+		t.Errorf("short jobs count as wrong: %v, %v", c.Within20(), c.Stretch())
 	}
 	for range calibrationWindow {
 		c.Observe(10, 10)
