@@ -3,7 +3,6 @@ package ocelli
 import (
 	"crypto/sha256"
 	"fmt"
-	"hash/fnv"
 	"time"
 )
 
@@ -33,6 +32,7 @@ const (
 type Manifest struct {
 	ID      JobID     `json:"id"`
 	Owner   string    `json:"owner,omitempty"` // who sent it; "" where nobody was asked
+	Turn    int       `json:"turn,omitempty"`  // which of the owner's groups it belongs to, from 0 to Turns-1; see [Manifest.Group]
 	Created time.Time `json:"created"`
 	Images  []Image   `json:"images"` // in order of upload
 
@@ -43,8 +43,8 @@ type Manifest struct {
 	Retries     int       `json:"retries,omitempty"`     // how many times images that failed were put back
 }
 
-// groupsOfOwner is how many groups the jobs of one owner share.
-const groupsOfOwner = 3
+// Turns is how many groups the jobs of one owner share.
+const Turns = 3
 
 // Group names those with whom the images of the job share turns at the queue. A job without an owner is a group of its own, so that a small
 // one overtakes a large one. Where the owner is known, all jobs of one share a few groups: who floods the service with jobs has three turns
@@ -53,9 +53,7 @@ func (m *Manifest) Group() string {
 	if m.Owner == "" {
 		return string(m.ID)
 	}
-	h := fnv.New32a()
-	h.Write([]byte(m.ID))
-	return fmt.Sprintf("%x-%d", sha256.Sum256([]byte(m.Owner)), h.Sum32()%groupsOfOwner) // owners can have any name, groups cannot
+	return fmt.Sprintf("%x-%d", sha256.Sum256([]byte(m.Owner)), m.Turn) // owners can have any name, groups cannot
 }
 
 // Image is one image as it was accepted.

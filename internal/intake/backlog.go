@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/queue"
 )
@@ -49,11 +50,22 @@ func (b *backlog) sent(images int) {
 // beyond the limit: a tenth.
 const modestShare = 10
 
-// reserve is how many images beyond the limit of the backlog whoever asks under ctx may have waiting. An owner of whom little waits is let in
-// while those who fill the queue are refused.
-func (in *Intake) reserve(ctx context.Context) int64 {
+// ofOwner gives a job to whoever asks under ctx, and returns how many images beyond the limit of the backlog its owner may have waiting: one
+// of whom little waits is let in while those who fill the queue are refused. The job takes turns with those of the owner's of which
+// least waits.
+func (in *Intake) ofOwner(ctx context.Context, job *ocelli.Manifest) (reserve int64) {
+	job.Owner = access.Owner(ctx)
+	if job.Owner == "" {
+		return 0
+	}
+	left := in.Tracker.LeftOf(job.Owner)
+	job.Turn = queue.Emptiest(left[:])
+	all := int64(0)
+	for _, n := range left {
+		all += n
+	}
 	share := in.Limits.Backlog / modestShare
-	if owner := access.Owner(ctx); owner == "" || in.Tracker.LeftOf(owner) > share {
+	if all > share {
 		return 0
 	}
 	return share

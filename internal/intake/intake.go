@@ -110,10 +110,9 @@ func (in *Intake) Submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 
 // submit is Submit; it calls seal for what is only known when all uploads have been read.
 func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.Seq2[Upload, error], seal func(*ocelli.Manifest)) (ocelli.Manifest, error) {
-	if err := in.admit(ctx, job); err != nil {
+	if err := in.admit(ctx, &job); err != nil {
 		return ocelli.Manifest{}, err
 	}
-	job.Owner = access.Owner(ctx)
 	in.Tracker.Begin(job)
 	var counted int64
 	m, err := in.accept(ctx, job, counting(ctx, uploads, &counted))
@@ -142,8 +141,8 @@ func (in *Intake) record(ctx context.Context, m ocelli.Manifest) error {
 	return in.Results.SaveManifest(ctx, m)
 }
 
-// admit refuses a job that asks for what is not offered, and every job while the backlog is at its limit.
-func (in *Intake) admit(ctx context.Context, job ocelli.Manifest) error {
+// admit notes whose job it is, and refuses one that asks for what is not offered, and every job while the backlog is at its limit.
+func (in *Intake) admit(ctx context.Context, job *ocelli.Manifest) error {
 	if job.Webhook != "" {
 		if in.Tell == nil {
 			return ocelli.Errorf(ocelli.FetchRefused, "this service tells no webhooks")
@@ -156,7 +155,7 @@ func (in *Intake) admit(ctx context.Context, job ocelli.Manifest) error {
 	if err != nil {
 		return explain(err)
 	}
-	if n >= in.Limits.Backlog+in.reserve(ctx) {
+	if n >= in.Limits.Backlog+in.ofOwner(ctx, job) {
 		return ocelli.Errorf(ocelli.Overloaded, "%d images already wait, which is the limit: try again later", n)
 	}
 	return nil

@@ -3,6 +3,7 @@ package result
 import (
 	"time"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/queue"
 )
 
@@ -49,17 +50,16 @@ func (t *Tracker) before(job *tracked) int {
 	return all
 }
 
-// LeftOf is how many images of an owner are not done, of the jobs that this tracker knows.
-func (t *Tracker) LeftOf(owner string) int64 {
+// LeftOf is how many images of an owner are not done, of the jobs that this tracker knows, in each of the owner's groups.
+func (t *Tracker) LeftOf(owner string) (left [ocelli.Turns]int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := 0
 	for _, job := range t.open {
-		if job.manifest.Owner == owner {
-			n += job.left()
+		if m := &job.manifest; m.Owner == owner && 0 <= m.Turn && m.Turn < len(left) {
+			left[m.Turn] += int64(job.left())
 		}
 	}
-	return int64(n)
+	return left
 }
 
 // Waiting is how many images of the jobs that this node has accepted and still knows have no result.

@@ -218,7 +218,7 @@ func TestTheTimeToldForAJobKnowsOfTheLanes(t *testing.T) {
 		add := func(owner string, images int) ocelli.JobID {
 			jobs++
 			id := ocelli.JobID(fmt.Sprintf("01JD%022d", jobs))
-			tracker.Begin(ocelli.Manifest{ID: id, Owner: owner})
+			tracker.Begin(ocelli.Manifest{ID: id, Owner: owner, Turn: jobs % ocelli.Turns})
 			for place := range images {
 				tracker.Add(ocelli.Image{ID: ocelli.NewImageID(id, place+1)})
 			}

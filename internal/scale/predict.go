@@ -5,8 +5,12 @@ import (
 	"slices"
 )
 
-// firstStretch is how many times the expected time nine of ten jobs take, believed until it is calibrated.
-const firstStretch = 1.3
+// firstStretch is how many times the expected time nine of ten jobs take, believed until it is calibrated. However well the last ones came
+// true, no next one is told to the tenth.
+const (
+	firstStretch = 1.3
+	leastStretch = 1.1
+)
 
 // Predict says after how many seconds the first ahead images of the queue will be done, and after how many they
 // are in nine cases of ten. It counts the workers alive, those starting, and those that the last decision wanted
@@ -29,7 +33,7 @@ func Predict(p Policy, s Seen, ahead int64) (eta, p90 float64) {
 	v.slow()
 	stretch := firstStretch
 	if positive(s.Stretch) {
-		stretch = max(1, s.Stretch)
+		stretch = max(leastStretch, s.Stretch)
 	}
 	return eta, max(arrive(v.lead90), eta*stretch)
 }
