@@ -10,12 +10,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ocelli/ocelli/internal/natsembed"
 	"github.com/ocelli/ocelli/internal/ortlib"
+	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/scale"
 )
 
@@ -135,7 +137,32 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	group.Go(func() error { return restWhenIdle(ctx, func() bool { return len(c.crew.Snapshot().Workers) == 0 }) })
 	group.Go(func() error { return serveProfiles(ctx, s.node.debug, log) })
 	greet(out, s.node.door.tls.scheme(), listener.Addr(), n.door.guard != nil, data)
-	return group.Wait()
+	group.Go(func() error {
+		<-ctx.Done()
+		fmt.Fprintln(out, "\nStopping: workers finish what they have in hand.")
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	sayWhatWaits(out, b.queue)
+	return nil
+}
+
+// sayWhatWaits tells what the next start will find. Where that is not known nothing is said.
+func sayWhatWaits(out io.Writer, q queue.Queue) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	stats, err := q.Stats(ctx)
+	switch n := stats.Backlog(); {
+	case err != nil:
+	case n == 0:
+		fmt.Fprintln(out, "Ocelli is down. No image waits.")
+	case n == 1:
+		fmt.Fprintln(out, "Ocelli is down. One image waits for the next start.")
+	default:
+		fmt.Fprintf(out, "Ocelli is down. %d images wait for the next start.\n", n)
+	}
 }
 
 // greet says where the service is and what to try.

@@ -37,7 +37,7 @@ func (in *Intake) Uploads(r *http.Request) iter.Seq2[Upload, error] {
 	body := bufio.NewReader(r.Body)
 	// curl --data-binary calls everything a form of this type, also an image.
 	if head, _ := body.Peek(sniffBytes); mediaType == "application/x-www-form-urlencoded" && decode.Sniff(head) == "" && archive.Sniff(head) == "" {
-		return fail(ocelli.Errorf(ocelli.NoImages, "the form holds no file: send it as multipart/form-data"))
+		return fail(ocelli.Errorf(ocelli.NoImages, "the body is neither an image nor a form with files: send a picture, or files as multipart/form-data"))
 	}
 	return in.unpacked(func(yield func(Upload, error) bool) {
 		yield(Upload{Name: r.URL.Query().Get("name"), Body: body}, nil)

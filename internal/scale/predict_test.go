@@ -26,7 +26,7 @@ func TestPredict(t *testing.T) {
 		{"what was decided and not yet done counts too", Cloud(19), Seen{Last: Memory{Want: 1}}, 100, 31, 40.3},
 		{"no worker and none wanted: never", Cloud(19), Seen{}, 1, math.Inf(1), math.Inf(1)},
 		{"the calibration stretches the doubtful end", Cloud(19), Seen{Idle: 1, Stretch: 2}, 100, 5, 10},
-		{"and never shortens it", Cloud(19), Seen{Idle: 1, Stretch: 0.5}, 100, 5, 5},
+		{"and never to less than a tenth more", Cloud(19), Seen{Idle: 1, Stretch: 0.5}, 100, 5, 5.5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.s.Now = now
