@@ -43,7 +43,7 @@ func newScaleCommand() *cobra.Command {
 
 // runScale keeps workers for a queue and a store that are elsewhere, whenever this process leads, until ctx ends.
 func runScale(ctx context.Context, shared sharedSettings, scaling scalingSettings, worker workerSettings, at urls, where fleetSettings, log *slog.Logger) error {
-	limitMemory(nodeMemory)
+	tune(nodeMemory)
 	holder, err := holderName()
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ func newServeCommand() *cobra.Command {
 // serve runs a web node on a queue and a store that are elsewhere, until ctx ends. keep opens the controller of the workers, or returns
 // nil where others keep them.
 func serve(ctx context.Context, shared sharedSettings, s nodeSettings, at urls, keep func(context.Context, *backends, *slog.Logger) (*controller, error), log *slog.Logger) error {
-	limitMemory(nodeMemory)
+	tune(nodeMemory)
 	listener, err := listen(s.listen)
 	if err != nil {
 		return err

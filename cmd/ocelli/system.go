@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -19,10 +20,16 @@ const (
 	workerMemory = 400 << 20
 )
 
-// limitMemory sets such a limit, unless GOMEMLIMIT does.
-func limitMemory(bytes int64) {
+// spareThreads is how many more threads of Go may run than there are cores: some wait for the disk or for a network, which Go finds out late.
+const spareThreads = 2
+
+// tune sets such a limit of memory, unless GOMEMLIMIT does, and the number of threads, unless GOMAXPROCS does.
+func tune(memory int64) {
 	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(bytes)
+		debug.SetMemoryLimit(memory)
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareThreads)
 	}
 }
 

@@ -24,7 +24,7 @@ func newThumbnailsCommand() *cobra.Command {
 		Args:        noArgs,
 		Annotations: map[string]string{flagsOnly: "a web node gives it nothing to set"},
 		RunE: func(*cobra.Command, []string) error {
-			limitMemory(workerMemory)
+			tune(workerMemory)
 			// Where the system can confine it only in part, that part holds.
 			if _, err := sandbox.Enter(sandbox.Policy{Memory: thumbnailsBound}); err != nil && !errors.Is(err, sandbox.ErrUnsupported) {
 				return err

@@ -69,7 +69,7 @@ func (s *upSettings) validate() error {
 
 // up runs the whole service until ctx ends, then lets the workers finish what they hold.
 func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) error {
-	limitMemory(nodeMemory)
+	tune(nodeMemory)
 	// The address is taken first: where it cannot be had, nothing else has happened yet.
 	listener, err := listen(s.node.listen)
 	if err != nil {

@@ -146,7 +146,7 @@ func newWorkerCommand() *cobra.Command {
 
 // runWorker works until ctx ends or the parent process is gone, then finishes what it holds.
 func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, end endSettings, at urls, log *slog.Logger) error {
-	limitMemory(workerMemory)
+	tune(workerMemory)
 	collectSeldom()
 	name := cmp.Or(os.Getenv(fleet.NameEnv), fmt.Sprintf("worker-%d", os.Getpid()))
 	drain, stopWatching, err := procfleet.WatchParent(ctx)
