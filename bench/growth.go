@@ -30,7 +30,7 @@ func (b *bench) growth(ctx context.Context) error {
 	}
 	if large, ok := costs[1_000_000]; ok {
 		b.result("growth_time_1m_over_10k", large.time/costs[10_000].time)
-		b.result("growth_memory_1m_over_10k", large.memory/costs[10_000].memory)
+		b.result("growth_memory_1m_over_10k", large.memory/1e6/(costs[10_000].memory/1e4)) // per image, as is the time
 	}
 	return nil
 }

@@ -44,11 +44,8 @@ func (m model) open() (*onnx.Model, error) {
 		}
 		return onnx.Open(o)
 	}
-	o.Path = "ocelli-200.onnx"
-	if o.Data, err = models.Files.ReadFile(o.Path); err != nil {
-		return nil, err
-	}
-	text, err := models.Files.ReadFile("ocelli-200.json")
+	o.Path, o.Data = models.Name+".onnx", models.Default
+	text, err := models.Files.ReadFile(models.Name + ".json")
 	if err != nil {
 		return nil, err
 	}

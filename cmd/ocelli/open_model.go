@@ -106,15 +106,8 @@ func isPath(model string) bool {
 
 // defaultModel returns the model in the binary.
 func defaultModel() (onnx.Options, error) {
-	names, err := fs.Glob(models.Files, "*.onnx")
-	if err != nil || len(names) == 0 {
-		return onnx.Options{}, errors.New("this binary carries no model: name one with --model FILE.onnx, or with the name of one of `ocelli models list`")
-	}
-	o := onnx.Options{Path: names[0]}
-	if o.Data, err = fs.ReadFile(models.Files, names[0]); err != nil {
-		return o, err
-	}
-	text, err := fs.ReadFile(models.Files, strings.TrimSuffix(names[0], ".onnx")+".json")
+	o := onnx.Options{Path: models.Name + ".onnx", Data: models.Default}
+	text, err := fs.ReadFile(models.Files, models.Name+".json")
 	if err != nil {
 		return o, fmt.Errorf("the default model has no card: %w", err)
 	}

@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -33,11 +32,11 @@ var errNotONNX = errors.New("not an ONNX model")
 // readHeader reads a model of size bytes to its end.
 func readHeader(r io.Reader, size int64) (*header, error) {
 	h := &header{initializers: map[string]bool{}, made: map[string]node{}}
-	buffered := bufio.NewReaderSize(r, 1<<16)
-	start, _ := buffered.Peek(64)
-	m := &message{buffered, size}
+	src := newSource(r)
+	start, _ := src.Peek(64)
+	m := &message{src, size}
 	err := m.each(h.model)
-	if _, drain := io.Copy(io.Discard, buffered); drain != nil {
+	if _, drain := io.Copy(io.Discard, src); drain != nil {
 		return nil, drain
 	}
 	switch {

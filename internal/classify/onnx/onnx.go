@@ -6,7 +6,6 @@
 package onnx
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unsafe"
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/classify"
@@ -26,7 +26,7 @@ import (
 // Options say which model is opened and how.
 type Options struct {
 	Path    string         // the model file; only named in errors where Data is set
-	Data    []byte         // the model itself, where it is no file; not kept
+	Data    string         // the model itself, where it is no file: its card is believed to be of it
 	Card    *classify.Card // nil where there is none
 	Library string         // path of ONNX Runtime's shared library
 	TopK    int            // labels for each image; classify.DefaultTop where 0
@@ -110,11 +110,16 @@ func Inspect(o Options) (*Info, error) {
 	return info, nil
 }
 
-// inspect reads the whole file once, for what it tells and for its SHA-256.
+// inspect reads a file once and whole, for what it tells and for its SHA-256. Of Data it reads what it tells, and believes the card's sum.
 func inspect(o Options) (*Info, error) {
-	var r io.Reader = bytes.NewReader(o.Data)
+	var r io.Reader = strings.NewReader(o.Data)
 	size := int64(len(o.Data))
-	if o.Data == nil {
+	sum := sha256.New()
+	known := ""
+	if o.Data != "" && o.Card != nil {
+		known = o.Card.SHA256
+	}
+	if o.Data == "" {
 		f, err := os.Open(o.Path)
 		if err != nil {
 			return nil, err
@@ -129,14 +134,16 @@ func inspect(o Options) (*Info, error) {
 		}
 		r, size = f, stat.Size()
 	}
-	sum := sha256.New()
-	h, err := readHeader(io.TeeReader(r, sum), size)
+	if known == "" {
+		r = io.TeeReader(r, sum)
+	}
+	h, err := readHeader(r, size)
 	if err != nil {
 		return nil, err
 	}
 	info := &Info{
 		Facts:    classify.Facts{Inputs: h.inputs, Outputs: h.outputs},
-		Producer: h.producer, IRVersion: h.irVersion, Opset: h.opset, Size: size, SHA256: hex.EncodeToString(sum.Sum(nil)),
+		Producer: h.producer, IRVersion: h.irVersion, Opset: h.opset, Size: size, SHA256: cmp.Or(known, hex.EncodeToString(sum.Sum(nil))),
 	}
 	if info.Problem = checkExternal(o, h.external); info.Problem != nil {
 		return info, nil
@@ -155,7 +162,7 @@ func checkExternal(o Options, names []string) error {
 		if !filepath.IsLocal(name) {
 			return fmt.Errorf("it keeps weights in %q, outside its own folder: refused", name)
 		}
-		if _, err := os.Stat(filepath.Join(filepath.Dir(o.Path), name)); err != nil || o.Data != nil {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(o.Path), name)); err != nil || o.Data != "" {
 			return fmt.Errorf("it keeps weights in a second file, %s, which is not beside it: fetch that too", name)
 		}
 	}
@@ -171,8 +178,9 @@ func newSession(o Options, info *Info) (session, error) {
 	defer options.Destroy()
 	in, out := []string{info.Spec.Input}, []string{info.Spec.Output}
 	var s *ort.DynamicAdvancedSession
-	if o.Data != nil {
-		s, err = ort.NewDynamicAdvancedSessionWithONNXData(o.Data, in, out, options)
+	if o.Data != "" {
+		data := unsafe.Slice(unsafe.StringData(o.Data), len(o.Data)) // which is only read
+		s, err = ort.NewDynamicAdvancedSessionWithONNXData(data, in, out, options)
 	} else {
 		s, err = ort.NewDynamicAdvancedSession(o.Path, in, out, options)
 	}

@@ -40,7 +40,7 @@ func card(t testing.TB, text string) *classify.Card {
 
 func options(t testing.TB, data []byte, cardText string) onnx.Options {
 	t.Helper()
-	o := onnx.Options{Path: "colours.onnx", Data: data, Library: library(t), Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	o := onnx.Options{Path: "colours.onnx", Data: string(data), Library: library(t), Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	if cardText != "" {
 		o.Card = card(t, cardText)
 	}
@@ -171,11 +171,9 @@ func TestWrongModelsGiveOneClearError(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options(t, test.data, test.card)
-			if len(test.data) == 0 {
-				o.Path, o.Data = filepath.Join(t.TempDir(), "empty.onnx"), nil
-				if err := os.WriteFile(o.Path, nil, 0o600); err != nil {
-					t.Fatal(err)
-				}
+			o.Path, o.Data = filepath.Join(t.TempDir(), "colours.onnx"), ""
+			if err := os.WriteFile(o.Path, test.data, 0o600); err != nil {
+				t.Fatal(err)
 			}
 			m, err := onnx.Open(o)
 			if err == nil {
@@ -226,7 +224,7 @@ func FuzzHeader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// The library is never reached: no card fits a library that is not there.
-		m, err := onnx.Open(onnx.Options{Path: "x.onnx", Data: data, Library: "/nowhere", Log: slog.New(slog.DiscardHandler)})
+		m, err := onnx.Open(onnx.Options{Path: "x.onnx", Data: string(data), Library: "/nowhere", Log: slog.New(slog.DiscardHandler)})
 		if err == nil {
 			t.Error("opened", m.Model())
 		}

@@ -10,8 +10,28 @@ import (
 // message reads one protocol buffer message field by field from a stream
 // (https://protobuf.dev/programming-guides/encoding/), holding no more of it than asked for.
 type message struct {
-	r    *bufio.Reader
+	r    *source
 	left int64 // bytes
+}
+
+// source is a stream of which parts can be left out.
+type source struct {
+	*bufio.Reader
+	under io.Reader
+}
+
+func newSource(r io.Reader) *source { return &source{bufio.NewReaderSize(r, 1<<16), r} }
+
+// leaveOut passes over n bytes, without reading them where the stream can be positioned.
+func (s *source) leaveOut(n int64) error {
+	seeker, ok := s.under.(io.Seeker)
+	if !ok || n <= int64(s.Buffered()) {
+		_, err := io.CopyN(io.Discard, s.Reader, n)
+		return err
+	}
+	_, err := seeker.Seek(n-int64(s.Buffered()), io.SeekCurrent)
+	s.Reset(s.under)
+	return err
 }
 
 // The wire types.
@@ -130,7 +150,7 @@ func (m *message) skip(wire int) error {
 		err = errMalformed
 	}
 	if err == nil {
-		_, err = io.CopyN(io.Discard, m.r, n)
+		err = m.r.leaveOut(n)
 	}
 	return err
 }
