@@ -149,7 +149,10 @@ func (s *service) end(sig syscall.Signal) error {
 
 // down ends the service as Ctrl-C does; it must end well.
 func down(ts *testscript.TestScript, _ bool, _ []string) {
-	ts.Check(serviceOf(ts).end(os.Interrupt.(syscall.Signal)))
+	if err := serviceOf(ts).end(os.Interrupt.(syscall.Signal)); err != nil {
+		text, _ := os.ReadFile(ts.MkAbs("up.log"))
+		ts.Fatalf("the service did not end well: %v\n%s", err, text)
+	}
 }
 
 // crash kills the service with SIGKILL.

@@ -41,6 +41,9 @@ func NewRoster(bus notify.Bus) *Roster {
 func (r *Roster) Run(ctx context.Context) error {
 	stop, err := r.bus.Subscribe(ctx, Topic, r.hear)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // it ends before it has begun
+		}
 		return fmt.Errorf("listen to the workers: %w", err)
 	}
 	<-ctx.Done()

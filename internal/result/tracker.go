@@ -66,6 +66,9 @@ func (t *Tracker) Topic() string { return t.topic }
 func (t *Tracker) Run(ctx context.Context) error {
 	stop, err := t.store.Bus.Subscribe(ctx, t.topic, t.hear)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // it ends before it has begun
+		}
 		return fmt.Errorf("listening for results: %w", err)
 	}
 	defer stop()

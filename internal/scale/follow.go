@@ -61,6 +61,9 @@ func NewTeller(bus notify.Bus, loop *Loop) *Teller { return &Teller{bus, loop} }
 func (t *Teller) Run(ctx context.Context) error {
 	stop, err := t.bus.Subscribe(ctx, wakeTopic, func([]byte) { t.loop.Wake() })
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // it ends before it has begun
+		}
 		return fmt.Errorf("listening to the web nodes: %w", err)
 	}
 	defer stop()
@@ -110,6 +113,9 @@ func NewFollower(bus notify.Bus) *Follower { return &Follower{bus: bus} }
 func (f *Follower) Run(ctx context.Context) error {
 	stop, err := f.bus.Subscribe(ctx, outlookTopic, f.hear)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // it ends before it has begun
+		}
 		return fmt.Errorf("listening to the controller of the workers: %w", err)
 	}
 	<-ctx.Done()

@@ -116,3 +116,17 @@ func TestAFollowerTakesNoNonsense(t *testing.T) {
 		}
 	}
 }
+
+// Whoever is told to stop at once has not failed.
+func TestWhatEndsBeforeItBeginsHasNotFailed(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	bus := notify.NewMem()
+	for name, run := range map[string]func(context.Context) error{
+		"a follower": NewFollower(bus).Run, "a teller": NewTeller(bus, nil).Run, "a roster": fleet.NewRoster(bus).Run,
+	} {
+		if err := run(ctx); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
