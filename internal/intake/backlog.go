@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/ocelli/ocelli"
-	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/queue"
 )
 
@@ -50,22 +49,15 @@ func (b *backlog) sent(images int) {
 // beyond the limit: a tenth.
 const modestShare = 10
 
-// ofOwner gives a job to whoever asks under ctx, and returns how many images beyond the limit of the backlog its owner may have waiting: one
-// of whom little waits is let in while those who fill the queue are refused. The job takes turns with those of the owner's of which
-// least waits.
-func (in *Intake) ofOwner(ctx context.Context, job *ocelli.Manifest) (reserve int64) {
-	job.Owner = access.Owner(ctx)
-	if job.Owner == "" {
-		return 0
-	}
-	left := in.Tracker.LeftOf(job.Owner)
-	job.Turn = queue.Emptiest(left[:])
+// reserve is how many images beyond the limit of the backlog an owner may have waiting of whom so many wait in each group: an owner of whom
+// little waits is let in while those who fill the queue are refused.
+func (in *Intake) reserve(owner string, waiting [ocelli.Turns]int64) int64 {
 	all := int64(0)
-	for _, n := range left {
+	for _, n := range waiting {
 		all += n
 	}
 	share := in.Limits.Backlog / modestShare
-	if all > share {
+	if owner == "" || all > share {
 		return 0
 	}
 	return share

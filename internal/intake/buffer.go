@@ -11,7 +11,7 @@ import (
 // store as it comes, like a large one: slower, and of any number of uploads at once none is turned away for want of memory.
 const bufferBytes = 64 << 20
 
-// rooms are the sizes that a buffer grows through. Buffers are used again, since most of what a request makes would be they.
+// rooms are the sizes that a buffer grows through. Buffers are used again: they would be most of a request's garbage.
 var rooms = [...]struct {
 	size int
 	free *sync.Pool // of *[]byte with room for size

@@ -110,7 +110,12 @@ func (in *Intake) Submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 
 // submit is Submit; it calls seal for what is only known when all uploads have been read.
 func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.Seq2[Upload, error], seal func(*ocelli.Manifest)) (ocelli.Manifest, error) {
-	if err := in.admit(ctx, &job); err != nil {
+	var waiting [ocelli.Turns]int64
+	if job.Owner = access.Owner(ctx); job.Owner != "" {
+		waiting = in.Tracker.LeftOf(job.Owner)
+		job.Turn = queue.Emptiest(waiting[:])
+	}
+	if err := in.admit(ctx, job, in.reserve(job.Owner, waiting)); err != nil {
 		return ocelli.Manifest{}, err
 	}
 	in.Tracker.Begin(job)
@@ -141,8 +146,8 @@ func (in *Intake) record(ctx context.Context, m ocelli.Manifest) error {
 	return in.Results.SaveManifest(ctx, m)
 }
 
-// admit notes whose job it is, and refuses one that asks for what is not offered, and every job while the backlog is at its limit.
-func (in *Intake) admit(ctx context.Context, job *ocelli.Manifest) error {
+// admit refuses a job that asks for what is not offered, and every job while the backlog is at its limit, beyond which there is a reserve.
+func (in *Intake) admit(ctx context.Context, job ocelli.Manifest, reserve int64) error {
 	if job.Webhook != "" {
 		if in.Tell == nil {
 			return ocelli.Errorf(ocelli.FetchRefused, "this service tells no webhooks")
@@ -155,7 +160,7 @@ func (in *Intake) admit(ctx context.Context, job *ocelli.Manifest) error {
 	if err != nil {
 		return explain(err)
 	}
-	if n >= in.Limits.Backlog+in.ofOwner(ctx, job) {
+	if n >= in.Limits.Backlog+reserve {
 		return ocelli.Errorf(ocelli.Overloaded, "%d images already wait, which is the limit: try again later", n)
 	}
 	return nil
