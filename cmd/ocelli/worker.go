@@ -148,6 +148,7 @@ func newWorkerCommand() *cobra.Command {
 func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, end endSettings, at urls, log *slog.Logger) error {
 	tune(workerMemory)
 	collectSeldom()
+	computeAsBatch()
 	name := cmp.Or(os.Getenv(fleet.NameEnv), fmt.Sprintf("worker-%d", os.Getpid()))
 	drain, stopWatching, err := procfleet.WatchParent(ctx)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	aheadTime = 20 * time.Millisecond // for which a worker has work when the queue gives it none
+	aheadTime = 50 * time.Millisecond // for which a worker has work when the queue gives it none
 	maxAhead  = 32                    // images that a worker has leased at most, however fast it is
 	paceShare = 0.1                   // of the last image in the means
 
