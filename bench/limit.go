@@ -63,6 +63,9 @@ func (m model) args() []string {
 	return []string{"--model", m.path}
 }
 
+// senders is how many connections are kept busy where the network counts: while one sends its next job, those of the others wait.
+const senders = 4
+
 // pace is how fast images were done.
 type pace struct {
 	rate float64 // images per second
@@ -161,7 +164,7 @@ func (b *bench) serviceOverLimit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := b.table("Service ÷ limit", "The same photos through HTTP, the durable queue, worker processes and back, in jobs of 100 over three connections, against "+
+	t := b.table("Service ÷ limit", "The same photos through HTTP, the durable queue, worker processes and back, in jobs of 100 over four connections that are kept busy, against "+
 		"one process that only decodes and infers on all cores. Processor time is that of the service and its workers, without who sends.",
 		"network", "limit, images/s", "service, images/s", "service ÷ limit", "processor, ms per image: limit", "service", "limit ÷ service")
 	for _, m := range all {
@@ -216,47 +219,5 @@ func (b *bench) atService(ctx context.Context, m model, pictures [][]byte) (pace
 		return pace{}, err
 	}
 	defer s.stop()
-	job := jobOf(pictures, 100)
-	if err := steady(ctx, s, job, 3, 2*time.Second, nil); err != nil { // the fleet grows
-		return pace{}, err
-	}
-	cpu, err := s.cpu()
-	if err != nil {
-		return pace{}, err
-	}
-	var images atomic.Int64
-	began := time.Now()
-	if err := steady(ctx, s, job, 3, b.length(), &images); err != nil {
-		return pace{}, err
-	}
-	took := time.Since(began)
-	after, err := s.cpu()
-	return paceOf(int(images.Load()), took, after-cpu), err
-}
-
-// steady keeps so many connections busy with a request for some time, and counts the images that were answered.
-func steady(ctx context.Context, s *service, r request, connections int, length time.Duration, images *atomic.Int64) error {
-	end := time.Now().Add(length)
-	var all sync.WaitGroup
-	errs := make(chan error, connections)
-	for range connections {
-		all.Go(func() {
-			for time.Now().Before(end) {
-				if err := s.do(ctx, r); err != nil {
-					errs <- err
-					return
-				}
-				if images != nil {
-					images.Add(int64(r.images))
-				}
-			}
-		})
-	}
-	all.Wait()
-	select {
-	case err := <-errs:
-		return err
-	default:
-		return nil
-	}
+	return b.inSteadyState(ctx, s, jobOf(pictures, 100), senders, 2*time.Second) // in which the fleet grows
 }

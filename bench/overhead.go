@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -31,16 +30,12 @@ func (b *bench) overhead(ctx context.Context) error {
 	for range b.rounds {
 		err := b.with(ctx, []string{"--model", "echo", "--max-workers", strconv.Itoa(runtime.NumCPU())}, func(s *service) error {
 			job := jobOf(pictures, 100)
-			if err := steady(ctx, s, job, 4, 2*time.Second, nil); err != nil {
-				return err
-			}
 			for _, connections := range []int{1, 4, 8} {
-				var images atomic.Int64
-				began := time.Now()
-				if err := steady(ctx, s, job, connections, b.length(), &images); err != nil {
+				p, err := b.inSteadyState(ctx, s, job, connections, 2*time.Second)
+				if err != nil {
 					return err
 				}
-				rates[connections] = append(rates[connections], float64(images.Load())/time.Since(began).Seconds())
+				rates[connections] = append(rates[connections], p.rate)
 			}
 			return nil
 		})
@@ -48,7 +43,7 @@ func (b *bench) overhead(ctx context.Context) error {
 			return err
 		}
 		err = b.with(ctx, []string{"--model", "echo"}, func(s *service) error {
-			if err := steady(ctx, s, one(pictures[0]), 4, time.Second, nil); err != nil {
+			if err := keepBusy(ctx, s, one(pictures[0]), 4, time.Second); err != nil {
 				return err
 			}
 			for _, connections := range []int{1, 16, 100} {

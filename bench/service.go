@@ -123,6 +123,19 @@ func (s *service) post(ctx context.Context, r request) ([]byte, error) {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", r.contentType)
+	return s.answer(req)
+}
+
+func (s *service) get(ctx context.Context, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.answer(req)
+}
+
+// answer returns the body of the answer to a request, which has to be a good one.
+func (s *service) answer(req *http.Request) ([]byte, error) {
 	resp, err := s.http.Do(req)
 	if err != nil {
 		return nil, err
@@ -140,16 +153,11 @@ func (s *service) status(ctx context.Context) (st struct {
 	Ready, Leased int64
 	Workers       []struct{ State string }
 }, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/v1/status", nil)
+	body, err := s.get(ctx, "/v1/status")
 	if err != nil {
 		return st, err
 	}
-	resp, err := s.http.Do(req)
-	if err != nil {
-		return st, err
-	}
-	defer resp.Body.Close()
-	return st, json.NewDecoder(resp.Body).Decode(&st)
+	return st, json.Unmarshal(body, &st)
 }
 
 // until waits for a state of the service.

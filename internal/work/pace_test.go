@@ -40,10 +40,10 @@ func TestAhead(t *testing.T) {
 		p.took(ocelli.Timings{Infer: 100}, 0)
 	}
 	for range 20 {
-		p.took(ocelli.Timings{Infer: 2}, 0)
+		p.took(ocelli.Timings{Infer: 10}, 0)
 	}
-	if got := p.ahead(2); got < 4 || got > 32 {
-		t.Errorf("20 images after a change from 100 ms to 2 ms: %d, want something between", got)
+	if got := p.ahead(2); got < 6 || got > 12 {
+		t.Errorf("20 images after a change from 100 ms to 10 ms: %d, want something between", got)
 	}
 }
 
