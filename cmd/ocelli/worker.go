@@ -79,7 +79,7 @@ func (s *endSettings) watch(ctx context.Context, reporter *fleet.Reporter, log *
 
 func (s *workerSettings) register(f *pflag.FlagSet) {
 	s.modelSettings.register(f)
-	f.IntVar(&s.concurrency, "concurrency", 3, "images that one worker has in hand at once")
+	f.IntVar(&s.concurrency, "concurrency", 2, "images that one worker has in hand at once")
 	f.IntVar(&s.maxAttempts, "max-attempts", 5, "attempts after which an image is given up")
 	f.DurationVar(&s.imageTime, "image-time", 30*time.Second, "time for one image, decoding and inference together")
 	f.StringVar(&s.sandbox, "sandbox", sandbox.Auto, "confine workers: auto, as far as the system can; require, or do not start; off")
