@@ -75,6 +75,17 @@ func completeCatalog(*cobra.Command, []string, string) ([]cobra.Completion, cobr
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+// addCompletion adds the command that prints scripts for shells. It writes to what is the root's output now. Of itself it would take
+// a shell that it does not know for a call for help.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Args, cmd.RunE = knownCommand, root.RunE
+		}
+	}
+}
+
 // complete gives a command and those below it their completions.
 func complete(cmd *cobra.Command) {
 	give := func(f *pflag.Flag) {

@@ -33,6 +33,10 @@ func TestCompletionsOfferWhatThereIs(t *testing.T) {
 			t.Errorf("%s: %d, %s", shell, code, &errs)
 		}
 	}
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"completion", "tcsh"}, nil, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), `no command "tcsh"`) {
+		t.Errorf("an unknown shell: %d, %s%s", code, &out, &errs)
+	}
 }
 
 // A flag that was renamed would go on being offered values nowhere.

@@ -102,15 +102,12 @@ func (t *tally) latencies() []Latency {
 
 // Print writes the report for people.
 func (r *Report) Print(out io.Writer) error {
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\tcount\tmean ms\tp50\tp90\tp99\tp99.9\tmax\t")
-	for _, l := range r.Latency {
-		fmt.Fprintf(t, "%s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t\n", l.Kind, l.Count, l.Mean, l.P50, l.P90, l.P99, l.P999, l.Max)
+	if len(r.Latency) > 0 {
+		if err := r.printTimes(out); err != nil {
+			return err
+		}
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "\n%d requests with %d images, %.1f MB, in %.1f s: %.1f requests/s, %.1f images/s\n",
+	fmt.Fprintf(out, "%d requests with %d images, %.1f MB, in %.1f s: %.1f requests/s, %.1f images/s\n",
 		r.Requests, r.Images, float64(r.Bytes)/1e6, r.Took, r.RequestRate, r.ImageRate)
 	if r.Lag != nil {
 		fmt.Fprintf(out, "requests began up to %.1f ms after they were due (p99 %.1f ms)\n", r.Lag.Max, r.Lag.P99)
@@ -123,6 +120,17 @@ func (r *Report) Print(out io.Writer) error {
 	}
 	_, err := fmt.Fprintf(out, "images right: %d, wrong: %d; requests refused: %d, failed: %d\n", r.Right, r.Wrong, r.Refused, r.Failed)
 	return err
+}
+
+// printTimes writes how long answers took, as a table.
+func (r *Report) printTimes(out io.Writer) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\tcount\tmean ms\tp50\tp90\tp99\tp99.9\tmax\t")
+	for _, l := range r.Latency {
+		fmt.Fprintf(t, "%s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t\n", l.Kind, l.Count, l.Mean, l.P50, l.P90, l.P99, l.P999, l.Max)
+	}
+	fmt.Fprintln(t)
+	return t.Flush()
 }
 
 // Line says in one line how a run goes.
