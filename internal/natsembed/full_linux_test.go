@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -87,4 +89,35 @@ func TestFullDisk(t *testing.T) {
 	if n := stream.CachedInfo().State.Msgs; n < before+1 {
 		t.Errorf("%d messages are there, and %d were accepted", n, before+1)
 	}
+}
+
+// TestStartOnAFullDisk fills a disk by the number of its files, when some bytes are left.
+func TestStartOnAFullDisk(t *testing.T) {
+	disk := t.TempDir()
+	if err := syscall.Mount("ocelli-test", disk, "tmpfs", 0, "size=16m,nr_inodes=200"); err != nil {
+		t.Skipf("this needs a disk of its own, which root may mount: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+	cfg := Config{Dir: filepath.Join(disk, "queue")}
+	start(t, cfg).Shutdown()
+	var last string
+	for i := 0; ; i++ {
+		name := filepath.Join(disk, strconv.Itoa(i))
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			break
+		}
+		last = name
+	}
+	cfg.Token = "t"
+	if _, err := Start(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "full, of bytes or of files: free some space") {
+		t.Fatalf("on a full disk: %v", err)
+	}
+	for range 8 { // which the server needs
+		if err := os.Remove(last); err != nil {
+			t.Fatal(err)
+		}
+		n, _ := strconv.Atoi(filepath.Base(last))
+		last = filepath.Join(disk, strconv.Itoa(n-1))
+	}
+	start(t, cfg)
 }

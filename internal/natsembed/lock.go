@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // lockDir makes the folder and takes it for this process: the server itself would let two processes write
@@ -26,9 +27,28 @@ func lockDir(dir string) (*os.File, error) {
 	} else if !free {
 		err = fmt.Errorf("another Ocelli uses the folder %s: stop it, or choose another data folder", dir)
 	}
+	if err == nil {
+		err = tryWrite(dir)
+	}
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// tryWrite finds out whether a file can be made in dir. The server looks too, but keeps to itself why it cannot.
+func tryWrite(dir string) error {
+	probe := filepath.Join(dir, "probe")
+	err := os.WriteFile(probe, make([]byte, 4<<10), 0o600)
+	if gone := os.Remove(probe); err == nil {
+		err = gone
+	}
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("the disk of the queue's folder %s is full, of bytes or of files: free some space there and start again; what was accepted is kept (%w)", dir, err)
+	case err != nil:
+		return fmt.Errorf("the folder of the queue cannot be written: %w; look at its disk, or choose another data folder", err)
+	}
+	return nil
 }
