@@ -164,7 +164,7 @@ func (b *bench) serviceOverLimit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := b.table("Service ÷ limit", "The same photos through HTTP, the durable queue, worker processes and back, in jobs of 100 over four connections that are kept busy, against "+
+	t := b.table("Service ÷ limit", fmt.Sprintf("The same photos through HTTP, the durable queue, worker processes and back, in jobs of 100 over %d connections that are kept busy, against ", senders)+
 		"one process that only decodes and infers on all cores. Processor time is that of the service and its workers, without who sends.",
 		"network", "limit, images/s", "service, images/s", "service ÷ limit", "processor, ms per image: limit", "service", "limit ÷ service")
 	for _, m := range all {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// It is seen in a process of its own, since it cannot be undone in this one without a privilege.
+// It is seen in a process of its own, so that the other tests are not scheduled like that.
 func TestComputeAsBatch(t *testing.T) {
 	const inside = "OCELLI_TEST_BATCH"
 	if os.Getenv(inside) == "" {

@@ -100,24 +100,22 @@ func TestStartOnAFullDisk(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
 	cfg := Config{Dir: filepath.Join(disk, "queue")}
 	start(t, cfg).Shutdown()
-	var last string
-	for i := 0; ; i++ {
-		name := filepath.Join(disk, strconv.Itoa(i))
+	var files []string
+	for {
+		name := filepath.Join(disk, strconv.Itoa(len(files)))
 		if err := os.WriteFile(name, nil, 0o600); err != nil {
 			break
 		}
-		last = name
+		files = append(files, name)
 	}
 	cfg.Token = "t"
 	if _, err := Start(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "full, of bytes or of files: free some space") {
 		t.Fatalf("on a full disk: %v", err)
 	}
-	for range 8 { // which the server needs
-		if err := os.Remove(last); err != nil {
+	for _, name := range files[:8] { // the server needs some
+		if err := os.Remove(name); err != nil {
 			t.Fatal(err)
 		}
-		n, _ := strconv.Atoi(filepath.Base(last))
-		last = filepath.Join(disk, strconv.Itoa(n-1))
 	}
 	start(t, cfg)
 }
