@@ -16,7 +16,8 @@ func TestNetworks(t *testing.T) {
 	for name, c := range map[string]struct {
 		n        *network
 		millions float64
-	}{"mobilenet": {mobileNetV2(), 3.50}, "resnet18": {resNet18(), 11.69}} {
+		bytes    float64 // of a weight
+	}{"mobilenet": {mobileNetV2(false), 3.50, 4}, "mobilenet-int8": {mobileNetV2(true), 3.50, 1}, "resnet18": {resNet18(), 11.69, 4}} {
 		path, err := c.n.save(t.TempDir(), name)
 		if err != nil {
 			t.Fatal(err)
@@ -25,7 +26,7 @@ func TestNetworks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := float64(info.Size()) / 4e6; math.Abs(got-c.millions) > 0.03*c.millions {
+		if got := float64(info.Size()) / c.bytes / 1e6; math.Abs(got-c.millions) > 0.04*c.millions {
 			t.Errorf("%s has %.2f million weights, want %.2f", name, got, c.millions)
 		}
 		m, err := model{path: path}.open()

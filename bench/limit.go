@@ -90,6 +90,7 @@ func limit(ctx context.Context, m *onnx.Model, pictures [][]byte, images int) (p
 				picture, err := decoder.Decode(ctx, pictures[int(i)%len(pictures)], m.ShortSide())
 				if err == nil {
 					_, err = m.Classify(ctx, picture.Pixels)
+					picture.Release()
 				}
 				if err != nil {
 					errs <- err
@@ -119,7 +120,7 @@ func ownCPU() time.Duration {
 
 // models are those that the service is measured with.
 func (b *bench) models() ([]model, error) {
-	mobile, err := mobileNetV2().save(b.dir, "mobilenet")
+	mobile, err := mobileNetV2(false).save(b.dir, "mobilenet")
 	if err != nil {
 		return nil, err
 	}

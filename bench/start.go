@@ -85,7 +85,11 @@ func (b *bench) jobs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all := []model{{"default", "the default model", ""}}
+	int8, err := mobileNetV2(true).save(b.dir, "mobilenet-int8")
+	if err != nil {
+		return err
+	}
+	all := []model{{"default", "the default model", ""}, {"mobilenet_int8", "MobileNetV2's layers, int8", int8}}
 	if b.quick != "" {
 		all = append(all, model{"quick", "the int8 model that was given", b.quick})
 	}

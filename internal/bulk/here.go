@@ -82,6 +82,7 @@ func (h *here) one(ctx context.Context, item Item) ocelli.Result {
 		res.Error = fault(item, err)
 		return res
 	}
+	defer picture.Release()
 	res.Width, res.Height = picture.FullWidth, picture.FullHeight
 	began = time.Now()
 	labels, err := h.classifier.Classify(ctx, picture.Pixels)

@@ -264,3 +264,37 @@ func TestEqualPicturesOfTwoFormatsAreEqual(t *testing.T) {
 		t.Error("the PNG of a JPEG's pixels has other pixels")
 	}
 }
+
+// Memory that is used again shows nothing of the picture that had it before, and what is still held is left alone.
+func TestReleasedPixelsAreUsedAgain(t *testing.T) {
+	d := New(Limits{})
+	decode := func(data []byte) Picture {
+		p, err := d.Decode(context.Background(), data, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	large, small := jpegOf(t, smooth(300, 200)), jpegOf(t, smooth(64, 48))
+	wantLarge, wantSmall := decode(large), decode(small)
+	shared := false
+	for range 100 { // the pool may lose what it was given
+		first := decode(large)
+		was := &first.RGB[0]
+		first.Release()
+		if first.RGB != nil {
+			t.Fatal("a picture has pixels after its release")
+		}
+		second, third := decode(small), decode(large)
+		shared = shared || &second.RGB[0] == was
+		if !bytes.Equal(second.RGB, wantSmall.RGB) || !bytes.Equal(third.RGB, wantLarge.RGB) {
+			t.Fatal("pixels differ in memory that was used before")
+		}
+		if _, err := d.Decode(context.Background(), large[:len(large)/2], 0); err == nil {
+			t.Fatal("half a file was decoded")
+		}
+	}
+	if !shared {
+		t.Error("no memory was used again")
+	}
+}

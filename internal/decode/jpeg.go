@@ -75,7 +75,7 @@ func scaled(side, n int) int { return (side*n + 7) / 8 }
 func decodeJPEG(ctx context.Context, data []byte, w, h, n int, limits C.struct_jpeg_limits) ([]byte, error) {
 	var stop int32 // read by C while the function below may write it
 	defer context.AfterFunc(ctx, func() { atomic.StoreInt32(&stop, 1) })()
-	rgb := make([]byte, w*h*3)
+	rgb := room(w * h * 3)
 	var message [200]C.char
 	outcome := C.jpeg_decode((*C.uchar)(unsafe.SliceData(data)), C.size_t(len(data)), (*C.uchar)(unsafe.SliceData(rgb)),
 		C.int(w), C.int(h), C.int(n), &limits, (*C.int32_t)(&stop), &message[0])

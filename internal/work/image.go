@@ -196,6 +196,7 @@ func (w *Worker) look(ctx context.Context, data []byte, res *ocelli.Result) erro
 	if err != nil {
 		return fmt.Errorf("decoding: %w", err)
 	}
+	defer picture.Release()
 	res.Width, res.Height = picture.FullWidth, picture.FullHeight
 
 	began := time.Now()
