@@ -32,6 +32,7 @@ type bench struct {
 	seconds   float64 // of each measurement
 	most      int     // images of the part growth
 
+	filled  bool // the memory, see fillMemory
 	tables  []*table
 	results map[string]float64
 }

@@ -93,7 +93,7 @@ func (t *table) markdown() string {
 func (b *bench) write() error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Results\n\nMade by `make bench` on %s: %s, %d cores, %s, commit %s. Each figure is the median of %d rounds with the least and the greatest "+
-		"in brackets; what is compared ran in turns on the same machine. Ratios travel from machine to machine, times do not. What led here is in [NOTES.md](NOTES.md).\n\n",
+		"in brackets; what is compared ran in turns on the same machine, whose memory was full of a file before, as it is where a machine has been up for long. Ratios travel from machine to machine, times do not. What led here is in [NOTES.md](NOTES.md).\n\n",
 		time.Now().UTC().Format(time.DateOnly), processor(), runtime.NumCPU(), kernel(), commit(), b.rounds)
 	for _, t := range b.tables {
 		text.WriteString(t.markdown())

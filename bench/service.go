@@ -37,6 +37,9 @@ func (b *bench) start(ctx context.Context, args ...string) (*service, time.Durat
 
 // startIn does the same in a folder that may have been used before.
 func (b *bench) startIn(ctx context.Context, dir string, args ...string) (*service, time.Duration, error) {
+	if err := b.fillMemory(ctx); err != nil {
+		return nil, 0, err
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, 0, err
