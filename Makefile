@@ -23,7 +23,7 @@ PACKAGES   ?= ./...
 .PHONY: help setup testtools build run test test-aws check race fuzz chaos crowd soak sbom vuln reproducible e2e bench screenshots dist clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the build needs and is missing
 	@scripts/setup.sh

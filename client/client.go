@@ -3,7 +3,6 @@ package client
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -163,7 +162,7 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 		Detail string      `json:"detail"`
 		Code   ocelli.Code `json:"code"`
 	}
-	err = fmt.Errorf("%s answered %s: %.200s", req.URL, resp.Status, bytes.TrimSpace(text))
+	err = fmt.Errorf("%s answered %s in a way that Ocelli does not: check the address, and what is between here and there", req.URL, resp.Status)
 	if json.Unmarshal(text, &problem) == nil && problem.Detail != "" {
 		err = ocelli.Errorf(problem.Code, "%s", problem.Detail)
 	} else if code := codeOf(resp.StatusCode); code != "" {

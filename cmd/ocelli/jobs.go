@@ -21,17 +21,26 @@ type jobsCommand struct {
 	asJSON bool
 }
 
+// What a service answers at most.
+const (
+	mostJobs    = 200
+	longestWait = 10 * time.Minute
+)
+
 func newJobsCommand() *cobra.Command {
 	var j jobsCommand
 	limit := 20
 	cmd := &cobra.Command{
 		Use:   "jobs",
-		Short: "List the jobs of a service; show, await, cancel, retry or delete one; fetch its results",
+		Short: "List the jobs of a service; show one, or wait for it; cancel, retry or delete it; fetch its results",
 		Long: "Jobs lists the jobs that a service accepted last. A job's id is all that it takes to see it, so a service without API keys\n" +
 			"tells the list only to callers on its own machine.",
 		Example: "  ocelli jobs\n  ocelli jobs show 01JD…\n  ocelli jobs results 01JD… --csv > labels.csv",
 		Args:    knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 || limit > mostJobs {
+				return usageError{fmt.Errorf("--limit=%d is not possible: give 1 to %d", limit, mostJobs)}
+			}
 			c, err := j.server.client()
 			if err != nil {
 				return err
@@ -58,8 +67,14 @@ func (j *jobsCommand) about(use, short string, do func(cmd *cobra.Command, c *cl
 		Use:   use + " JOB",
 		Short: short,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 || !ocelli.JobID(args[0]).Valid() {
+			if len(args) != 1 {
 				return usageError{fmt.Errorf("name one job by its id: %s 01JD…: `ocelli jobs` lists them", cmd.CommandPath())}
+			}
+			if job, _, ok := ocelli.ImageID(args[0]).Split(); ok {
+				return usageError{fmt.Errorf("%s is the id of an image: its job is %s", args[0], job)}
+			}
+			if !ocelli.JobID(args[0]).Valid() {
+				return usageError{fmt.Errorf("%.40q is not the id of a job: `ocelli jobs` lists them", args[0])}
 			}
 			return nil
 		},
@@ -94,13 +109,16 @@ func (j *jobsCommand) complete(cmd *cobra.Command, args []string, _ string) ([]s
 func (j *jobsCommand) show() *cobra.Command {
 	var wait time.Duration
 	cmd := j.about("show", "Show the state of a job and of each of its images", func(cmd *cobra.Command, c *client.Client, id ocelli.JobID) error {
+		if wait < 0 || wait > longestWait {
+			return usageError{fmt.Errorf("--wait=%s is not possible: give 0s to %s", wait, longestWait)}
+		}
 		job, err := c.WaitForJob(cmd.Context(), id, wait)
 		if err != nil {
 			return err
 		}
 		return j.print(cmd.OutOrStdout(), job)
 	})
-	cmd.Flags().DurationVar(&wait, "wait", 0, "wait so long for the job to end, at most 10m")
+	cmd.Flags().DurationVar(&wait, "wait", 0, fmt.Sprintf("wait so long for the job to end, at most %s", longestWait))
 	return cmd
 }
 

@@ -79,7 +79,7 @@ func modelOptions(model, card string) (onnx.Options, error) {
 	var o onnx.Options
 	var err error
 	switch {
-	case model == "":
+	case model == "", model == models.Name && !isPath(model):
 		o, err = defaultModel()
 	case isPath(model):
 		if o.Path = model; !isFile(model) {

@@ -211,3 +211,31 @@ func TestSignInLeadsToThisSiteOnly(t *testing.T) {
 		}
 	}
 }
+
+// Who waits as long as is told is let in, and who comes a little sooner is not.
+func TestWhoIsOverTheRateIsToldWhenToComeAgain(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	for perSecond, want := range map[float64]time.Duration{0.2: 5 * time.Second, 1: time.Second, 10: 100 * time.Millisecond} {
+		l, key := newLimits(), &Key{ID: "OCKX", Rate: perSecond}
+		var err error
+		for err == nil {
+			err = l.request(key, now)
+		}
+		wait, ok := Wait(fmt.Errorf("a layer: %w", err), now)
+		if e := ocelli.AsError(err); !ok || wait != want || e == nil || e.Code != ocelli.RateLimited {
+			t.Errorf("%g/s: %v, wait %v, want %v", perSecond, err, wait, want)
+		}
+		if err := l.request(key, now.Add(want-time.Millisecond)); err == nil {
+			t.Errorf("%g/s: let in too soon", perSecond)
+		}
+		if err := l.request(key, now.Add(want)); err != nil {
+			t.Errorf("%g/s: %v, after the time that was told", perSecond, err)
+		}
+	}
+	if wait, ok := Wait(ocelli.Errorf(ocelli.QuotaUsed, "no more"), now); !ok || wait != 12*time.Hour {
+		t.Errorf("the next day begins in %v", wait)
+	}
+	if _, ok := Wait(ocelli.Errorf(ocelli.Overloaded, "full"), now); ok {
+		t.Error("a full queue is taken for a limit of a key")
+	}
+}

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"errors"
 	"math"
 	"sync"
 	"time"
@@ -24,6 +25,25 @@ func newLimits() *limits {
 	return &limits{buckets: map[string]*rate.Limiter{}, own: map[string]int64{}, others: map[string]int64{}}
 }
 
+// tooSoon is the error of a request over the rate of its key.
+type tooSoon struct {
+	error
+	wait time.Duration
+}
+
+func (t *tooSoon) Unwrap() error { return t.error }
+
+// Wait is how long a caller waits whose request ended in an error that a limit of its key gave; ok is false for other errors.
+func Wait(err error, now time.Time) (wait time.Duration, ok bool) {
+	if t, ok := errors.AsType[*tooSoon](err); ok {
+		return t.wait, true
+	}
+	if e := ocelli.AsError(err); e != nil && e.Code == ocelli.QuotaUsed {
+		return untilNextDay(now), true
+	}
+	return 0, false
+}
+
 // request counts one request of the key. The error is an [ocelli.Error] with code RateLimited.
 func (l *limits) request(k *Key, now time.Time) error {
 	if k.Rate == 0 {
@@ -37,10 +57,13 @@ func (l *limits) request(k *Key, now time.Time) error {
 		b = rate.NewLimiter(rate.Limit(k.Rate), max(1, int(math.Ceil(2*k.Rate))))
 		l.buckets[k.ID] = b
 	}
-	if b.AllowN(now, 1) {
+	turn := b.ReserveN(now, 1)
+	wait := turn.DelayFrom(now)
+	if wait == 0 {
 		return nil
 	}
-	return ocelli.Errorf(ocelli.RateLimited, "this key may make %g requests per second: slow down", k.Rate)
+	turn.CancelAt(now)
+	return &tooSoon{ocelli.Errorf(ocelli.RateLimited, "this key may make %g requests per second: slow down", k.Rate), wait}
 }
 
 // spend counts images of the key; see [Spend].
@@ -54,7 +77,7 @@ func (l *limits) spend(k *Key, images int64, now time.Time) error {
 	used := l.own[k.ID] + l.others[k.ID]
 	if images > 0 && used+images > k.Quota {
 		return ocelli.Errorf(ocelli.QuotaUsed, "this key may send %d images a day and has sent %d: the next day begins at 00:00 UTC, in %s",
-			k.Quota, used, UntilNextDay(now).Round(time.Minute))
+			k.Quota, used, untilNextDay(now).Round(time.Minute))
 	}
 	l.own[k.ID] += images
 	l.dirty = true
@@ -70,7 +93,7 @@ func (l *limits) turn(now time.Time) {
 
 func dayOf(now time.Time) string { return now.UTC().Format(time.DateOnly) }
 
-// UntilNextDay is how long it takes until quotas begin anew.
-func UntilNextDay(now time.Time) time.Duration {
+// untilNextDay is how long it takes until quotas begin anew.
+func untilNextDay(now time.Time) time.Duration {
 	return now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(now)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/access"
 )
 
 // Problem is the body of every error: "application/problem+json" of RFC 9457, with the code of the [ocelli.Error].
@@ -20,8 +21,8 @@ type Problem struct {
 
 // retryAfter is how many seconds a client that was refused should wait: until a hundredth of the full backlog is done, as far as
 // that can be told, and 5 s otherwise.
-func (a *API) retryAfter(code ocelli.Code) string {
-	wait, limited := limitWait(code, time.Now())
+func (a *API) retryAfter(code ocelli.Code, err error) string {
+	wait, limited := access.Wait(err, time.Now())
 	if !limited {
 		wait = 5 * time.Second
 	}
@@ -58,7 +59,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", a.retryAfter(p.Code))
+		w.Header().Set("Retry-After", a.retryAfter(p.Code, err))
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	write(w, p.Status, p)

@@ -67,7 +67,7 @@ func names(dir string, items bulk.Items) []string {
 }
 
 func TestAFolderStandsForItsImages(t *testing.T) {
-	dir := tree(t, map[string][]byte{"b.png": red, "a/2.PNG": blue, "a/1": red, "notes.txt": []byte("no"), "out/copy.png": red, "empty.png": nil})
+	dir := tree(t, map[string][]byte{"b.png": red, "a/2.PNG": blue, "a/1": red, "notes.txt": []byte("no"), "out/copy.png": red, "empty.png": nil, "d.Jpg": []byte("no"), "._b.png": []byte("no"), "e.mp4": nil})
 	for link, to := range map[string]string{"c.png": "b.png", "loop": ".", "broken.png": "nowhere"} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
@@ -75,7 +75,7 @@ func TestAFolderStandsForItsImages(t *testing.T) {
 	}
 	f := newFinder()
 	f.Without = filepath.Join(dir, "out")
-	if diff := cmp.Diff([]string{"a/1", "a/2.PNG", "b.png", "c.png"}, names(dir, f.Folder(t.Context(), dir))); diff != "" {
+	if diff := cmp.Diff([]string{"a/1", "a/2.PNG", "b.png", "c.png", "d.Jpg", "empty.png"}, names(dir, f.Folder(t.Context(), dir))); diff != "" {
 		t.Error(diff)
 	}
 	empty := t.TempDir()
@@ -127,9 +127,9 @@ func TestAHugeFolderIsReadPieceByPiece(t *testing.T) {
 }
 
 func TestPatterns(t *testing.T) {
-	dir := tree(t, map[string][]byte{"a.png": red, "b.jpg": red, "x/c.png": red, "x/y/d.png": red, "notes.png": []byte("no")})
+	dir := tree(t, map[string][]byte{"a.png": red, "b.jpg": red, "x/c.png": red, "x/y/d.png": red, "notes.txt": []byte("no"), "a": []byte("no")})
 	for pattern, want := range map[string]string{
-		"*.png": "a.png", "*/*.png": "x/c.png", "**/*.png": "a.png x/c.png x/y/d.png", "x/**": "x/c.png x/y/d.png", "[ab].*": "a.png b.jpg",
+		"*.png": "a.png", "*/*.png": "x/c.png", "**/*.png": "a.png x/c.png x/y/d.png", "*": "a.png b.jpg", "x/**": "x/c.png x/y/d.png", "[ab].*": "a.png b.jpg",
 		"?.jpg": "b.jpg", "**/y/*": "x/y/d.png", "*.gif": "!no image matches DIR/*.gif", "q/*": "!there is no folder DIR/q",
 	} {
 		if got := strings.Join(names(dir, newFinder().Named(t.Context(), filepath.Join(dir, pattern))), " "); got != want {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/ocelli/ocelli/internal/decode"
 )
@@ -107,8 +108,15 @@ func isRegular(path string, entry fs.DirEntry) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// looksLikeImage reports whether a file begins like an image. One that cannot be read fails in its turn, with the reason.
+// endings are those of names by which people take a file for an image, whatever it holds.
+var endings = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
+
+// looksLikeImage reports whether a file begins like an image or is called like one: then it was meant, and what is wrong with it is told.
+// One that cannot be read fails in its turn, too, with the reason.
 func looksLikeImage(path string) bool {
+	if name := filepath.Base(path); name[0] != '.' && slices.Contains(endings, strings.ToLower(filepath.Ext(name))) {
+		return true
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return true

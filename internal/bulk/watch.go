@@ -154,7 +154,8 @@ func (w *watch) yield(yield func(Item, error) bool) bool {
 		}
 		delete(w.pending, path)
 		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() || !looksLikeImage(path) {
+		// An empty one is a placeholder: Firefox has one until a download is whole.
+		if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || !looksLikeImage(path) {
 			continue
 		}
 		w.finder.Counts.Found.Add(1)

@@ -127,7 +127,7 @@ func (f *file) begin(ctx context.Context) error {
 	f.timer = time.AfterFunc(fetchTime, f.cancel)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return ocelli.Errorf(ocelli.BadRequest, "has no address that can be asked: write it like https://example.com/photo.jpg")
+		return ocelli.Errorf(ocelli.BadRequest, "has no address that can be asked: it must begin with http:// or https:// and name a host")
 	}
 	req.Header.Set("User-Agent", "ocelli/"+ocelli.Version())
 	req.Header.Set("Accept", "image/*")

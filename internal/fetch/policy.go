@@ -86,7 +86,7 @@ func (p Policy) Check(text string) (*url.URL, error) {
 	case len(text) > most:
 		return nil, ocelli.Errorf(ocelli.BadRequest, "has an address of %d bytes: %d are the limit", len(text), most)
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return nil, ocelli.Errorf(ocelli.BadRequest, "has no address that can be asked: write it like https://example.com/photo.jpg")
+		return nil, ocelli.Errorf(ocelli.BadRequest, "has no address that can be asked: it must begin with http:// or https:// and name a host")
 	case u.User != nil:
 		return nil, ocelli.Errorf(ocelli.BadRequest, "has a password in its address: give one that needs none, or that is signed")
 	case p.excludes(u):

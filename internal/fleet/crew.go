@@ -185,7 +185,7 @@ func (c *Crew) strike(now time.Time, alive map[string]Instance) {
 		}
 		switch {
 		case !m.leaving.IsZero():
-			c.log.Info("worker ended", "worker", name, "id", m.ID, "took", now.Sub(m.leaving))
+			c.log.Info("worker ended", "worker", name, "id", m.ID, "took_ms", now.Sub(m.leaving).Milliseconds())
 		case exit.How == "" && m.proven(now):
 			c.log.Info("worker ended by itself", "worker", name, "id", m.ID)
 		default:

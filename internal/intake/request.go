@@ -2,14 +2,14 @@ package intake
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"iter"
 	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/ocelli/ocelli"
-	"github.com/ocelli/ocelli/internal/archive"
-	"github.com/ocelli/ocelli/internal/decode"
 )
 
 // maxFields bounds the parts of a form that are no files.
@@ -36,12 +36,24 @@ func (in *Intake) Uploads(r *http.Request) iter.Seq2[Upload, error] {
 	}
 	body := bufio.NewReader(r.Body)
 	// curl --data-binary calls everything a form of this type, also an image.
-	if head, _ := body.Peek(sniffBytes); mediaType == "application/x-www-form-urlencoded" && decode.Sniff(head) == "" && archive.Sniff(head) == "" {
-		return fail(ocelli.Errorf(ocelli.NoImages, "the body is neither an image nor a form with files: send a picture, or files as multipart/form-data"))
+	if head, _ := body.Peek(sniffBytes); mediaType == "application/x-www-form-urlencoded" && isFields(head) {
+		return fail(ocelli.Errorf(ocelli.NoImages, "the form has fields and no files: send files as multipart/form-data, or a picture as the body"))
 	}
 	return in.unpacked(func(yield func(Upload, error) bool) {
 		yield(Upload{Name: r.URL.Query().Get("name"), Body: body}, nil)
 	})
+}
+
+// isFields reports whether a body begins like the fields of a form without files, which consist of names, values and escapes
+// (https://url.spec.whatwg.org/#urlencoded-serializing).
+func isFields(head []byte) bool {
+	const others = "=&+%*-._"
+	for _, c := range head {
+		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && strings.IndexByte(others, c) < 0 {
+			return false
+		}
+	}
+	return bytes.IndexByte(head, '=') > 0
 }
 
 func fail(err error) iter.Seq2[Upload, error] {

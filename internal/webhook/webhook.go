@@ -238,7 +238,7 @@ func (s *Sender) advance(ctx context.Context, id ocelli.JobID, log *slog.Logger)
 	}
 	began := time.Now()
 	done, err := s.tell(ctx, url, job)
-	log = log.With("attempt", attempt, "took", time.Since(began).Round(time.Millisecond))
+	log = log.With("attempt", attempt, "took_ms", time.Since(began).Milliseconds())
 	switch {
 	case !done:
 		log.Warn("webhook failed; trying again", "error", err)

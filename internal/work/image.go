@@ -107,7 +107,7 @@ func (w *Worker) quarantine(ctx context.Context, r ocelli.Result) error {
 
 func logEnd(log *slog.Logger, res ocelli.Result, took time.Duration) {
 	log = log.With("queued_ms", res.Timings.Queued, "fetch_ms", res.Timings.Fetch, "decode_ms", res.Timings.Decode,
-		"infer_ms", res.Timings.Infer, "took", took.Round(10*time.Microsecond))
+		"infer_ms", res.Timings.Infer, "took_ms", ms(took))
 	if res.Error != nil {
 		log.Info("image failed", "code", res.Error.Code, "error", res.Error.Message)
 	} else {
