@@ -36,6 +36,7 @@ type journal struct {
 	root   *os.Root
 	dir    *os.File // the same folder
 	lock   *os.File // flock: who begins or drops logs; ranges: who writes a name (see keylock.go)
+	users  *os.File // flock, shared: who has the tree open
 	life   string
 
 	mu      sync.Mutex
@@ -94,10 +95,21 @@ func (j *journal) open(t *Tree) (err error) {
 	if j.lock, err = j.root.OpenFile("lock", os.O_RDWR|os.O_CREATE, fileMode); err != nil {
 		return err
 	}
+	if j.users, err = j.root.OpenFile("users", os.O_RDWR|os.O_CREATE, fileMode); err != nil {
+		return err
+	}
 	if j.life, err = lifeOf(j.dir); err != nil {
 		return err
 	}
-	return j.exclusively(func() error { return j.recover(t) })
+	return j.exclusively(func() error {
+		err := flock(j.users, unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			err = j.recover(t)
+		} else if errors.Is(err, unix.EWOULDBLOCK) {
+			err = nil // somebody has the tree open, so no power was lost since that was recovered
+		}
+		return errors.Join(err, flock(j.users, unix.LOCK_SH))
+	})
 }
 
 // enter returns the log to write to. The caller leaves it again when its files have their names.
@@ -407,7 +419,7 @@ func (j *journal) close() error {
 	if j.current != nil {
 		err = j.current.file.Close()
 	}
-	for _, f := range []*os.File{j.dir, j.lock} {
+	for _, f := range []*os.File{j.dir, j.lock, j.users} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}

@@ -369,6 +369,54 @@ func TestJournalForgets(t *testing.T) {
 	}
 }
 
+// Whoever opens a tree that others have open leaves the journal alone, whatever life it seems to be of: it would undo what they do meanwhile. The first
+// who has it alone carries it out.
+func TestJournalIsCarriedOutAlone(t *testing.T) {
+	dir := t.TempDir()
+	put := func(tree *Tree, content string) {
+		t.Helper()
+		if _, err := tree.Put(t.Context(), "in/a", strings.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writer, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(writer, "old")
+	if err := writer.Remove(t.Context(), "in/a"); err != nil {
+		t.Fatal(err)
+	}
+	put(writer, "new")
+	renewLife(t, dir)
+	before := journalBytes(t, dir)
+	visitor, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(journalBytes(t, dir), before) {
+		t.Error("the journal was carried out under the hands of a writer")
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	put(visitor, "newer")
+	if err := visitor.Close(); err != nil {
+		t.Fatal(err)
+	}
+	renewLife(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "in/a"), nil, fileMode); err != nil { // as the loss of power may leave it
+		t.Fatal(err)
+	}
+	openTreeAt(t, dir)
+	if body, err := os.ReadFile(filepath.Join(dir, "in/a")); string(body) != "newer" {
+		t.Errorf("after the loss of power: %q, %v", body, err)
+	}
+	if bytes.Contains(journalBytes(t, dir), []byte("newer")) {
+		t.Error("the journal was not dropped")
+	}
+}
+
 // A large file in place of a small one is not undone by the record of the small one, and the other way round.
 func TestJournalAndLargeFiles(t *testing.T) {
 	dir := t.TempDir()
