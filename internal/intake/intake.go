@@ -336,7 +336,9 @@ func (in *Intake) takeBack(ctx context.Context, id ocelli.JobID) {
 	ctx, cancel := context.WithTimeout(ctx, takeBackTime)
 	defer cancel()
 	images := in.Tracker.Abandon(id)
-	keys := make([]string, 0, 2*len(images))
+	// The manifest, too: it may be there although saving it failed, where the answer of the store was lost.
+	keys := make([]string, 0, 1+2*len(images))
+	keys = append(keys, ocelli.ManifestKey(id))
 	for _, image := range images {
 		keys = append(keys, ocelli.InputKey(id, image.ID), ocelli.OutputKey(id, image.ID))
 	}

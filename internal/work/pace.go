@@ -9,7 +9,7 @@ import (
 
 const (
 	aheadTime = 50 * time.Millisecond // for which a worker has work when the queue gives it none
-	maxAhead  = 32                    // images that a worker has leased at most, however fast it is
+	maxAhead  = 32                    // images that a worker has leased at most, however fast it is, unless it looks at more than half as many at once
 	paceShare = 0.1                   // of the last image in the means
 
 	besideMost = time.Second // of one image: where the store does not answer for a while, that is no measure
@@ -44,5 +44,8 @@ func (p *pace) ahead(concurrency int) int {
 	if p.known {
 		turns = max(1, int((p.beside+aheadTime)/max(p.looked, time.Microsecond)))
 	}
-	return min(concurrency*(1+turns), max(maxAhead, 2*concurrency))
+	return min(concurrency*(1+turns), mostAhead(concurrency))
 }
+
+// mostAhead is what ahead is at most.
+func mostAhead(concurrency int) int { return max(maxAhead, 2*concurrency) }

@@ -510,3 +510,65 @@ func TestAnotherNodeAnswersForAJob(t *testing.T) {
 		}
 	})
 }
+
+// timed is a decoder that takes as long as is said for the first picture, the second and so on.
+type timed struct {
+	work.Decoder
+	takes func(n int64) time.Duration
+	calls *atomic.Int64
+}
+
+func (d timed) Decode(ctx context.Context, data []byte, shortSide int) (decode.Picture, error) {
+	time.Sleep(d.takes(d.calls.Add(1)))
+	return d.Decoder.Decode(ctx, data, shortSide)
+}
+
+// However many images a worker looks at at once, and however long they take, it asks the queue for as many as it may hold, ends when it is
+// drained, and warns of nothing.
+func TestAWorkerAsksForWhatItCanHoldAndEnds(t *testing.T) {
+	second := func(int64) time.Duration { return time.Second }
+	mixed := func(n int64) time.Duration {
+		if n%20 == 10 {
+			return 600 * time.Millisecond
+		}
+		return 4 * time.Millisecond
+	}
+	for name, c := range map[string]struct {
+		concurrency int
+		takes       func(int64) time.Duration
+		drained     time.Duration // after so long
+	}{
+		"2 at once": {2, second, 2500 * time.Millisecond}, "24": {24, second, 2500 * time.Millisecond}, "64": {64, second, 1500 * time.Millisecond},
+		"long ones among short ones": {2, mixed, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+				var pairs []any
+				for i := range 100 {
+					pairs = append(pairs, fmt.Sprint(i), red)
+				}
+				s.submit(t, pairs...)
+				var warnings bytes.Buffer
+				w := s.worker("w")
+				w.Concurrency, w.Decoder = c.concurrency, timed{s.decoder, c.takes, new(atomic.Int64)}
+				w.Log = slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn}))
+				drain, ended := make(chan struct{}), make(chan error, 1)
+				go func() { ended <- w.Run(t.Context(), drain) }()
+				time.Sleep(c.drained)
+				close(drain)
+				select {
+				case err := <-ended:
+					if err != nil {
+						t.Error(err)
+					}
+				case <-time.After(time.Hour):
+					t.Fatal("it does not end")
+				}
+				if warnings.Len() > 0 {
+					t.Error(warnings.String())
+				}
+			})
+		})
+	}
+}

@@ -100,13 +100,16 @@ func (w *Worker) Run(ctx context.Context, drain <-chan struct{}) error {
 func (w *Worker) lease(ctx context.Context) {
 	var hands sync.WaitGroup
 	defer hands.Wait()
-	free := make(chan struct{}, maxAhead) // one for each image that is done
+	free := make(chan struct{}, mostAhead(w.Concurrency)) // one for each image that is done; there is room for all, as nobody may listen any more
 	failures := 0
 	for held := 0; ctx.Err() == nil; {
 		// Rather some together than each as soon as it can be had: a call costs the same for one as for ten.
-		for most := w.pace.ahead(w.Concurrency); held > most/2; held-- {
+		most := w.pace.ahead(w.Concurrency)
+		for held > most/2 {
 			select {
 			case <-free:
+				held--
+				most = w.pace.ahead(w.Concurrency)
 			case <-w.drain:
 				return
 			case <-ctx.Done():
@@ -118,11 +121,15 @@ func (w *Worker) lease(ctx context.Context) {
 			return
 		default:
 		}
-		ds, err := w.Queue.Receive(ctx, min(w.pace.ahead(w.Concurrency)-held, queue.MaxReceive), w.LeaseWait)
+		ds, err := w.Queue.Receive(ctx, min(most-held, queue.MaxReceive), w.LeaseWait)
 		if err != nil && ctx.Err() == nil {
 			failures++
 			w.Log.Warn("the queue does not answer; trying again", "worker", w.Name, "error", err)
-			sleep(ctx, backoff(failures))
+			select {
+			case <-time.After(backoff(failures)):
+			case <-w.drain:
+			case <-ctx.Done():
+			}
 			continue
 		}
 		failures = 0
@@ -175,13 +182,6 @@ func (w *Worker) extend(ctx context.Context) {
 // backoff is how long to wait after n failures in a row: from 0.2 s, doubling, to 10 s.
 func backoff(n int) time.Duration {
 	return min(200*time.Millisecond<<min(n-1, 10), 10*time.Second)
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }
 
 // ms is a duration in milliseconds, to the microsecond.

@@ -119,20 +119,21 @@ func (q *Queue) park(ctx context.Context, wait time.Duration) ([]queue.Delivery,
 	timeout := time.NewTimer(wait + time.Second) // the server says so when the wait is over
 	defer timeout.Stop()
 	msg, err := in.wait(ctx, timeout.C)
+	going := err != nil && ctx.Err() != nil
+	start := time.Now()
 	if err != nil {
-		if msg = in.leave(q.nc); msg == nil || ctx.Err() == nil {
+		// One may have come at that moment all the same.
+		if msg = in.leave(q.nc); msg == nil {
 			return nil, q.explain(ctx, ctx.Err())
 		}
-		// The caller is going and cannot use it. Another can, sooner than when the lease passes.
-		d, err := q.decode(msg, time.Now())
-		if d != nil {
-			err = q.Nack(context.WithoutCancel(ctx), 0, *d)
-		}
-		return nil, err
 	}
-	d, err := q.decode(msg, time.Now())
+	d, err := q.decode(msg, start)
 	if d == nil {
 		return nil, err
+	}
+	if going {
+		// The caller cannot use it. Another can, sooner than when the lease passes.
+		return nil, q.Nack(context.WithoutCancel(ctx), 0, *d)
 	}
 	return []queue.Delivery{*d}, nil
 }
