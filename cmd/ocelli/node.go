@@ -138,6 +138,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 		Store:  store,
 		Tell:   n.webhooks,
 		Getter: fetch.New(s.outward.fetch.Policy, nil),
+		Memory: intake.NewMemory(jsonMemory),
 		Sent:   n.sent,
 		Log:    log,
 	}
@@ -152,15 +153,14 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 		Status: n.status, Ready: api.Readiness(n.checkQueue), Decisions: b.journal.Since, Log: log,
 		Thumbnail: n.thumbs.Make,
 	}
-	memory := intake.NewMemory(jsonMemory)
-	programs := n.mountPrograms(mux, a, memory, s)
+	programs := n.mountPrograms(mux, a, s)
 	pages := web.New(web.Config{
 		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log, Guard: d.guard, API: programs,
 		History: &n.history, Decisions: b.journal.Latest, Network: n.networks.find,
 		Settings: n.settings, Checks: n.checks,
 	})
 	mux.Handle("/", pages)
-	n.mountRekognition(mux, pages, memory, objects, d.guard)
+	n.mountRekognition(mux, pages, objects, d.guard)
 	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
 		if access.WantsPage(r) {
 			pages.Refuse(w, r, err)

@@ -6,19 +6,18 @@ import (
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/api"
-	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/oip"
 	"github.com/ocelli/ocelli/internal/openapi"
 	"github.com/ocelli/ocelli/internal/rekognition"
 )
 
-// jsonMemory bounds what images that come inside of JSON take up.
+// jsonMemory bounds what images and lists of addresses take up that come as JSON.
 const jsonMemory = 256 << 20
 
 // mountPrograms adds what programs ask for, and returns its description.
-func (n *node) mountPrograms(mux *http.ServeMux, a *api.API, memory *intake.Memory, s nodeSettings) *openapi.Document {
+func (n *node) mountPrograms(mux *http.ServeMux, a *api.API, s nodeSettings) *openapi.Document {
 	inference := &oip.Service{
-		Intake: n.intake, Memory: memory, Model: n.knownModel, Ready: a.Ready, RequestBytes: int64(s.maxRequest), Log: n.log,
+		Intake: n.intake, Memory: n.intake.Memory, Model: n.knownModel, Ready: a.Ready, RequestBytes: int64(s.maxRequest), Log: n.log,
 	}
 	mux.HandleFunc("/v2/", inference.Missing)
 	metrics := openapi.Route{
@@ -30,8 +29,8 @@ func (n *node) mountPrograms(mux *http.ServeMux, a *api.API, memory *intake.Memo
 
 // mountRekognition adds what clients of Amazon's service speak. Requests to "/" that are none of it go to pages. guard is nil where
 // everybody may come in.
-func (n *node) mountRekognition(mux *http.ServeMux, pages http.Handler, memory *intake.Memory, objects objectOpener, guard *access.Guard) {
-	signed := rekognition.Config{Intake: n.intake, Memory: memory, Objects: objects, Log: n.log}
+func (n *node) mountRekognition(mux *http.ServeMux, pages http.Handler, objects objectOpener, guard *access.Guard) {
+	signed := rekognition.Config{Intake: n.intake, Memory: n.intake.Memory, Objects: objects, Log: n.log}
 	if guard != nil {
 		signed.Secrets, signed.Admit = guard.SigningSecret, guard.Admit
 	}

@@ -68,6 +68,7 @@ type Intake struct {
 	Limits  Limits
 	Store   string        // the identity of Blobs
 	Getter  *fetch.Getter // for images that are named by URL; nil where none are fetched
+	Memory  *Memory       // for lists of URLs; needed where there is a Getter
 	Tell    Announcer     // for jobs with a webhook; nil where none are told
 	Log     *slog.Logger
 	Tracer  *telemetry.Tracer // nil where nothing is traced

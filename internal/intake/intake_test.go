@@ -21,6 +21,7 @@ import (
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/blob/blobtest"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/notify"
 	"github.com/ocelli/ocelli/internal/queue"
@@ -31,7 +32,7 @@ import (
 func newIntake(blobs blob.Store, q queue.Queue, limits intake.Limits) *intake.Intake {
 	results := &result.Store{Blobs: blobs, Bus: notify.NewMem()}
 	return &intake.Intake{
-		Blobs: blobs, Queue: q, Results: results, Limits: limits,
+		Blobs: blobs, Queue: q, Results: results, Limits: limits, Memory: intake.NewMemory(64 << 20),
 		Tracker: result.NewTracker(results, "result.test", slog.New(slog.DiscardHandler), nil),
 	}
 }
@@ -185,6 +186,24 @@ func TestAnUploadWhoseSenderIsGoneIsTakenBack(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	for info := range blobs.List(t.Context(), "input/") {
+		t.Errorf("left behind: %s", info.Key)
+	}
+}
+
+// A refused job leaves nothing, also where what it is recorded by was stored and only the answer of the store was lost.
+func TestARefusedJobIsNotThere(t *testing.T) {
+	blobs := new(blob.Mem)
+	store := &blobtest.Faulty{Store: blobs, Plan: func(c blobtest.Call) blobtest.Fault {
+		if strings.HasPrefix(c.Key, "jobs/") && c.Op != blobtest.Delete {
+			return blobtest.Lost
+		}
+		return blobtest.None
+	}}
+	in := newIntake(store, queue.NewMem(time.Minute, 100), roomy)
+	if _, err := in.Submit(t.Context(), intake.NewJob(), uploads(upload("1", picture(0)))); !errors.Is(err, blobtest.ErrFault) {
+		t.Fatalf("got %v", err)
+	}
+	for info := range blobs.List(t.Context(), "") {
 		t.Errorf("left behind: %s", info.Key)
 	}
 }

@@ -17,7 +17,7 @@ const (
 	memoryHold = time.Minute      // in which a request that holds memory must have come in whole
 )
 
-// Memory is what requests that cannot be read as a stream share: those whose images stand in JSON. Its methods may be called from any
+// Memory is what requests that cannot be read as a stream share: those whose images, or their addresses, stand in JSON. Its methods may be called from any
 // number of goroutines.
 type Memory struct {
 	total int64
@@ -47,7 +47,7 @@ func (m *Memory) Read(r *http.Request, most int64) (body []byte, release func(),
 	ctx, cancel := context.WithTimeout(r.Context(), memoryWait)
 	defer cancel()
 	if err := m.inUse.Acquire(ctx, min(2*size, m.total)); err != nil {
-		return nil, func() {}, ocelli.Errorf(ocelli.Overloaded, "other requests hold all the memory that there is for images in JSON: try again")
+		return nil, func() {}, ocelli.Errorf(ocelli.Overloaded, "other requests hold all the memory that there is for images and lists in JSON: try again")
 	}
 	release = func() { m.inUse.Release(min(2*size, m.total)) }
 	limited := io.LimitReader(r.Body, most+1)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -169,6 +170,18 @@ func TestImagesNamedByURL(t *testing.T) {
 	want(t, "none", accepted(t, in, contentType, list("")), "request: no_images")
 	for _, bad := range []string{"", "{", "[]", `{"urls":"x"}`, `{"urls":[1]}`, `{"url":["x"]}`, `{"urls":[{"url":"x","size":3}]}`} {
 		want(t, bad, accepted(t, in, contentType, []byte(bad)), "request: bad_request")
+	}
+
+	// Of a list of more than a job may have no more is kept in memory.
+	tight := newIntake(new(blob.Mem), queue.NewMem(time.Minute, 10), intake.Limits{RequestBytes: 64 << 20, ImageBytes: 1 << 20, JobImages: 3, Backlog: 10})
+	tight.Getter = in.Getter
+	before := new(runtime.MemStats)
+	runtime.ReadMemStats(before)
+	want(t, "millions", accepted(t, tight, contentType, list(`""`+strings.Repeat(`,""`, 5_000_000))), "request: too_many_images")
+	after := new(runtime.MemStats)
+	runtime.ReadMemStats(after)
+	if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 200 {
+		t.Errorf("a list of 15 MB took %d MB of memory", mb)
 	}
 
 	// A repeat is told by its URLs, and fetches nothing.

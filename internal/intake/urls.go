@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"io"
+	"fmt"
 	"iter"
 	"net/http"
 
@@ -12,7 +12,7 @@ import (
 	"github.com/ocelli/ocelli/internal/fetch"
 )
 
-// URLs is the body of a request that names images in place of bringing them.
+// URLs describes the body of a request that names images in place of bringing them.
 type URLs struct {
 	URLs []URL `json:"urls"` // in the order that the images of the job have
 }
@@ -34,27 +34,28 @@ func (u *URL) UnmarshalJSON(text []byte) error {
 	return in.Decode((*plain)(u))
 }
 
-// mostListBytes bounds a list of URLs: it is held in memory.
+// mostListBytes bounds a list of URLs.
 const mostListBytes = 16 << 20
 
 // listed yields the images that a request names. They are fetched when they are read.
 func (in *Intake) listed(r *http.Request) iter.Seq2[Upload, error] {
 	return func(yield func(Upload, error) bool) {
-		list, err := readURLs(r.Body)
+		var list []URL
+		err := in.Getter.Allowed()
 		if err == nil {
-			err = in.Getter.Allowed()
+			list, err = in.readURLs(r)
 		}
 		if err != nil {
 			yield(Upload{}, err)
 			return
 		}
-		urls := make([]string, len(list.URLs))
-		for i, u := range list.URLs {
+		urls := make([]string, len(list))
+		for i, u := range list {
 			urls[i] = u.URL
 		}
 		bodies, done := in.Getter.Open(r.Context(), urls)
 		defer done()
-		for i, u := range list.URLs {
+		for i, u := range list {
 			if !yield(Upload{Name: cmp.Or(u.Name, fetch.Name(u.URL)), Ref: u.URL, Body: &own{bodies[i]}}, nil) {
 				return
 			}
@@ -62,19 +63,49 @@ func (in *Intake) listed(r *http.Request) iter.Seq2[Upload, error] {
 	}
 }
 
-func readURLs(body io.Reader) (*URLs, error) {
-	text, err := io.ReadAll(io.LimitReader(body, mostListBytes+1))
+// readURLs reads the list of a request, as far as one image beyond what a job may have: that one is refused when its turn comes.
+func (in *Intake) readURLs(r *http.Request) ([]URL, error) {
+	text, release, err := in.Memory.Read(r, mostListBytes)
 	if err != nil {
-		return nil, brokenOff(err)
+		return nil, err
 	}
-	if len(text) > mostListBytes {
-		return nil, ocelli.Errorf(ocelli.TooLarge, "the list of URLs is larger than %d MB: send the rest as another job", mostListBytes>>20)
-	}
-	var list URLs
-	in := json.NewDecoder(bytes.NewReader(text))
-	in.DisallowUnknownFields()
-	if err := in.Decode(&list); err != nil {
+	defer release()
+	list, err := parseURLs(text, in.Limits.JobImages+1)
+	if err != nil {
 		return nil, ocelli.Errorf(ocelli.BadRequest, `the list of URLs cannot be read (%v): write it like {"urls":["https://example.com/a.jpg"]}`, err)
 	}
-	return &list, nil
+	return list, nil
+}
+
+// parseURLs returns the first most URLs of a list. Each is read by itself: in 16 MB there is room for millions of empty ones.
+func parseURLs(text []byte, most int) (list []URL, err error) {
+	in := json.NewDecoder(bytes.NewReader(text))
+	if err := expect(in, json.Delim('{'), "urls", json.Delim('[')); err != nil {
+		return nil, err
+	}
+	for in.More() {
+		if len(list) == most {
+			return list, nil
+		}
+		var u URL
+		if err := in.Decode(&u); err != nil {
+			return nil, err
+		}
+		list = append(list, u)
+	}
+	return list, expect(in, json.Delim(']'), json.Delim('}'))
+}
+
+// expect reads tokens that must be there.
+func expect(in *json.Decoder, tokens ...json.Token) error {
+	for _, want := range tokens {
+		got, err := in.Token()
+		if err != nil {
+			return err
+		}
+		if got != want {
+			return fmt.Errorf("%v stands where %v must", got, want)
+		}
+	}
+	return nil
 }
