@@ -2,8 +2,10 @@ package result_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/blob/blobtest"
 	"github.com/ocelli/ocelli/internal/notify"
 	"github.com/ocelli/ocelli/internal/queue"
 	"github.com/ocelli/ocelli/internal/result"
@@ -294,4 +297,44 @@ func TestWhoFollowsHearsOfImagesInHand(t *testing.T) {
 			t.Errorf("who comes late hears of %v, want the three results alone", late)
 		}
 	})
+}
+
+// What a copy that broke off left of a result, or another image's, keeps nobody from having one. What cannot be read just now does.
+func TestADamagedResultIsReplaced(t *testing.T) {
+	mine := resultOf(one, 1, "dog")
+	key := ocelli.OutputKey(one, mine.Image)
+	for name, damage := range map[string]string{"cut short": `{"image":"` + string(mine.Image[:9]), "empty": "", "null": "null", "another's": `{"image":"x"}`, "endless": strings.Repeat(" ", 1<<20)} {
+		store := newStore()
+		if _, err := store.Blobs.Put(t.Context(), key, strings.NewReader(damage)); err != nil {
+			t.Fatal(err)
+		}
+		for _, label := range []string{"dog", "cat"} { // of which the first stands
+			r := mine
+			r.Labels = []ocelli.Label{{Name: label, Score: 1}}
+			if stands, err := store.Save(t.Context(), r, ""); err != nil || stands.Labels[0].Name != "dog" {
+				t.Errorf("%s: %+v stands, %v", name, stands, err)
+			}
+		}
+		if got, err := store.Load(t.Context(), one, mine.Image); err != nil || got.Labels[0].Name != "dog" {
+			t.Errorf("%s: %+v is read, %v", name, got, err)
+		}
+	}
+
+	blobs := new(blob.Mem)
+	first := result.Store{Blobs: blobs, Bus: notify.NewMem()}
+	if _, err := first.Save(t.Context(), mine, ""); err != nil {
+		t.Fatal(err)
+	}
+	broken := result.Store{Bus: notify.NewMem(), Blobs: &blobtest.Faulty{Store: blobs, Plan: func(c blobtest.Call) blobtest.Fault {
+		if c.Op == blobtest.Open {
+			return blobtest.Failed
+		}
+		return blobtest.None
+	}}}
+	if _, err := broken.Save(t.Context(), resultOf(one, 1, "cat"), ""); !errors.Is(err, blobtest.ErrFault) {
+		t.Errorf("a result that cannot be read: %v", err)
+	}
+	if got, err := first.Load(t.Context(), one, mine.Image); err != nil || got.Labels[0].Name != "dog" {
+		t.Errorf("it is %+v afterwards, %v", got, err)
+	}
 }

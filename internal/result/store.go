@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -29,11 +30,14 @@ type Store struct {
 	Bus   notify.Bus
 }
 
+// errDamaged is the error of what was read whole and is not what it should be.
+var errDamaged = errors.New("it is damaged")
+
 // maxResultBytes bounds what is read as one result: a few labels and a sentence.
 const maxResultBytes = 64 << 10
 
 // Save makes r the result of its image, unless the image has one already, and then tells replyTo, where
-// that is not empty, which result stands. It returns the result that stands. When it returns without error the result is
+// that is not empty, which result stands. One that is damaged does not. It returns the result that stands. When it returns without error the result is
 // durable and the message of the image can be acknowledged.
 func (s *Store) Save(ctx context.Context, r ocelli.Result, replyTo string) (ocelli.Result, error) {
 	body, err := json.Marshal(r)
@@ -46,10 +50,17 @@ func (s *Store) Save(ctx context.Context, r ocelli.Result, replyTo string) (ocel
 	}
 	if !first {
 		stands, err := s.Load(ctx, r.Job, r.Image)
-		if err != nil {
+		switch {
+		case errors.Is(err, errDamaged) || err == nil && stands.Image != r.Image:
+			// Whoever copied the store or restored it left half of a result, or another's: nobody could ever read this image's.
+			if _, err := s.Blobs.Put(ctx, ocelli.OutputKey(r.Job, r.Image), bytes.NewReader(body)); err != nil {
+				return r, fmt.Errorf("replacing the damaged result of %s: %w", r.Image, err)
+			}
+		case err != nil:
 			return r, err
+		default:
+			r = *stands
 		}
-		r = *stands
 	}
 	s.Tell(ctx, r, replyTo)
 	return r, nil
@@ -128,8 +139,12 @@ func (s *Store) readJSON(ctx context.Context, key string, limit int64, into any)
 		return fmt.Errorf("reading %s: %w", key, err)
 	}
 	defer r.Close()
-	if err := json.NewDecoder(io.LimitReader(r, limit)).Decode(into); err != nil {
+	text, err := io.ReadAll(io.LimitReader(r, limit))
+	if err != nil {
 		return fmt.Errorf("reading %s: %w", key, err)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("reading %s: %w (%w)", key, errDamaged, err)
 	}
 	return nil
 }
