@@ -58,7 +58,10 @@ func (c *controller) keep(ctx context.Context) error {
 	c.leads.Store(true)
 	defer c.leads.Store(false)
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.loop.Run(groupCtx) })
+	group.Go(func() error {
+		c.crew.Listen(groupCtx)
+		return c.loop.Run(groupCtx)
+	})
 	if c.teller != nil {
 		group.Go(func() error { return c.teller.Run(groupCtx) })
 	}

@@ -37,7 +37,7 @@ func (g *Guard) Run(ctx context.Context) error {
 	defer tick.Stop()
 	swept := ""
 	for {
-		if err := g.limits.exchange(context.WithoutCancel(ctx), g.blobs, g.node, time.Now()); err != nil {
+		if err := g.limits.exchange(ctx, g.blobs, g.node, time.Now()); err != nil && ctx.Err() == nil {
 			g.log.Warn("limits of API keys count this node only for a while", "error", err)
 		}
 		if day := dayOf(time.Now()); day != swept {
@@ -46,11 +46,14 @@ func (g *Guard) Run(ctx context.Context) error {
 				g.log.Warn("old counts of API keys stay for a day", "error", err)
 			}
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
 		select {
 		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastUsageTime)
+			defer cancel()
+			if err := g.limits.write(last, g.blobs, g.node, time.Now()); err != nil {
+				g.log.Warn("what API keys have used in the last seconds is not kept", "error", err)
+			}
+			return nil
 		case <-tick.C:
 		}
 	}

@@ -15,33 +15,22 @@ import (
 )
 
 const (
-	usagePrefix  = "usage/"         // usage/<day>/<node>.json: how many images each key sent by way of the node
-	usageEvery   = 10 * time.Second // how often a node tells the others, and how much a crash forgets
-	usageTime    = 30 * time.Second // for one exchange with the store
-	maxUsageFile = 16 << 20
+	usagePrefix = "usage/"         // usage/<day>/<node>.json: how many images each key sent by way of the node
+	usageEvery  = 10 * time.Second // how often a node tells the others, and how much a crash forgets
+	usageTime   = 30 * time.Second // for one exchange with the store
+
+	lastUsageTime = 3 * time.Second // for the last write, for which the end of the process waits
+	maxUsageFile  = 16 << 20
 )
 
 // exchange writes what this node counted of the day, where that has changed, and reads what the others did.
 func (l *limits) exchange(ctx context.Context, blobs blob.Store, node string, now time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, usageTime)
 	defer cancel()
-	l.mu.Lock()
-	l.turn(now)
-	day, own, dirty := l.day, maps.Clone(l.own), l.dirty
-	l.dirty = false
-	l.mu.Unlock()
-	if dirty {
-		text, err := json.Marshal(own)
-		if err == nil {
-			_, err = blobs.Put(ctx, usageKey(day, node), bytes.NewReader(text))
-		}
-		if err != nil {
-			l.mu.Lock()
-			l.dirty = true
-			l.mu.Unlock()
-			return fmt.Errorf("writing down what API keys have used: %w", err)
-		}
+	if err := l.write(ctx, blobs, node, now); err != nil {
+		return err
 	}
+	day := dayOf(now)
 	others := map[string]int64{}
 	for info, err := range blobs.List(ctx, usagePrefix+day+"/") {
 		if err == nil && info.Key != usageKey(day, node) {
@@ -55,6 +44,29 @@ func (l *limits) exchange(ctx context.Context, blobs blob.Store, node string, no
 	defer l.mu.Unlock()
 	if l.day == day {
 		l.others = others
+	}
+	return nil
+}
+
+// write keeps what keys have used here, where that is not kept yet.
+func (l *limits) write(ctx context.Context, blobs blob.Store, node string, now time.Time) error {
+	l.mu.Lock()
+	l.turn(now)
+	day, own, dirty := l.day, maps.Clone(l.own), l.dirty
+	l.dirty = false
+	l.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	text, err := json.Marshal(own)
+	if err == nil {
+		_, err = blobs.Put(ctx, usageKey(day, node), bytes.NewReader(text))
+	}
+	if err != nil {
+		l.mu.Lock()
+		l.dirty = true
+		l.mu.Unlock()
+		return fmt.Errorf("writing down what API keys have used: %w", err)
 	}
 	return nil
 }

@@ -34,9 +34,8 @@ type CrewConfig struct {
 }
 
 // Crew is the hands of a scaler: it knows the workers of one launcher, keeps as many of them as it is told, and
-// replaces those that fail. A loop calls Look, decides, and calls Resize, again and again; those two and End must not
-// run at the same time. Snapshot may be called from anywhere at any time. The roster must be running, and have
-// listened for a second or two before the first Resize: a worker not heard yet counts as starting.
+// replaces those that fail. A loop calls Listen once, and then Look, decides, and calls Resize, again and again; those and End must not
+// run at the same time. Snapshot may be called from anywhere at any time. The roster must be running.
 //
 // Every worker is entered in the ledger before it is asked for, so one that starts slowly is never asked for twice. What
 // outlives a controller is the launcher's own List: a new crew adopts the workers it finds there, takes the
@@ -53,6 +52,8 @@ type Crew struct {
 	startUp durations
 	rate    float64 // images a second of one busy worker; 0 until one was measured
 	backoff backoff
+	turned  time.Time // of the last Resize
+	resumed time.Time // when Resize was called again after a gap, in which perhaps nobody could be heard
 }
 
 // member is a worker in the ledger.
@@ -99,6 +100,36 @@ func (c *Crew) Look(ctx context.Context) (Snapshot, error) {
 	c.collectExits()
 	c.strike(now, alive)
 	return c.snapshot(now), nil
+}
+
+// listenTime bounds how long Listen waits. A worker reports each second to those whom it knows to listen, and on SQS it
+// looks for them every five seconds.
+const listenTime = 8 * time.Second
+
+// Listen looks until every worker that there is has been heard lately, but not for long: to a controller that takes over, one
+// that it has not heard is one that starts, since so long that it would not be counted on any more, and would be replaced.
+func (c *Crew) Listen(ctx context.Context) {
+	for deadline := time.Now().Add(listenTime); ; {
+		if _, err := c.Look(ctx); err != nil || c.allHeard() || !time.Now().Before(deadline) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+func (c *Crew) allHeard() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.ledger {
+		if time.Since(m.heard) > silence {
+			return false
+		}
+	}
+	return true
 }
 
 // adopt enters workers that nobody here asked for: those of a controller that was here before, or of a

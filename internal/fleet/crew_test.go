@@ -318,6 +318,52 @@ func TestWorkersOfAnEarlierControllerAreAdopted(t *testing.T) {
 	})
 }
 
+// A controller that takes over hears who is there before it counts: otherwise workers that have been at work for long would be taken for
+// ones that never came.
+func TestANewControllerListensFirst(t *testing.T) {
+	config := fleet.CrewConfig{}
+	inWorld(t, 0, config, func(t *testing.T, w *world) {
+		w.turns(time.Hour, 2)
+		w.roster = fleet.NewRoster(w.bus)
+		go w.roster.Run(t.Context())
+		w.crew = fleet.NewCrew(w.faulty, w.roster, quiet, config)
+		began := time.Now()
+		w.crew.Listen(t.Context())
+		if took := time.Since(began); took < 500*time.Millisecond || took > 2*time.Second {
+			t.Errorf("it listened for %v", took)
+		}
+		if s := w.crew.Snapshot(); s.Idle != 2 || len(s.Starting) != 0 {
+			t.Errorf("it knows of %d idle workers, and of some that started at %v", s.Idle, s.Starting)
+		}
+		w.hand(w2).mute()
+		time.Sleep(10 * time.Second)
+		began = time.Now()
+		w.crew.Listen(t.Context())
+		if took := time.Since(began); took < 8*time.Second || took > 9*time.Second {
+			t.Errorf("for one that is silent it waited %v", took)
+		}
+	})
+	inWorld(t, 0, config, func(t *testing.T, w *world) {
+		began := time.Now()
+		w.crew.Listen(t.Context())
+		if took := time.Since(began); took > 0 {
+			t.Errorf("where nobody is it listened for %v", took)
+		}
+	})
+}
+
+// After a time in which the controller could not look either, the workers may take as long as ever to be heard.
+func TestWorkersAreNotSilentWhileNobodyListens(t *testing.T) {
+	inWorld(t, 0, fleet.CrewConfig{SilentFor: 20 * time.Second}, func(t *testing.T, w *world) {
+		w.turns(3*time.Second, 2)
+		w.hand(w1).mute()
+		w.hand(w2).mute()
+		time.Sleep(time.Minute)
+		diff(t, "soon after", fleet.Change{}, w.turns(19*time.Second, 2))
+		diff(t, "later", fleet.Change{Drained: []string{w1, w2}, Launched: []string{w3, "ocelli-worker-4"}}, w.turns(3*time.Second, 2))
+	})
+}
+
 func TestSilentWorkerIsReplaced(t *testing.T) {
 	inWorld(t, 0, fleet.CrewConfig{SilentFor: 20 * time.Second}, func(t *testing.T, w *world) {
 		w.turns(3*time.Second, 2)

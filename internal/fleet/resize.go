@@ -111,10 +111,14 @@ func (c *Crew) giveUp(names []string) {
 func (c *Crew) excess(now time.Time, want int) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if now.Sub(c.turned) > silence {
+		c.resumed = now
+	}
+	c.turned = now
 	var names []string
 	var staying []*member
 	for _, m := range c.inOrder() {
-		silent := !m.ready.IsZero() && now.Sub(m.heard) >= c.config.SilentFor
+		silent := !m.ready.IsZero() && min(now.Sub(m.heard), now.Sub(c.resumed)) >= c.config.SilentFor
 		old := c.config.MaxLife > 0 && now.Sub(m.Launched) >= c.config.MaxLife
 		switch {
 		case !m.leaving.IsZero():

@@ -37,6 +37,8 @@ type Loop struct {
 
 const (
 	decideEvery = time.Second
+	// stepTime bounds one turn. A call of a cloud whose connection has silently gone would last for a quarter of an hour, in which nobody scales.
+	stepTime = time.Minute
 	// decideAfter is how long after a wake-up the loop looks: a queue may count a message a few milliseconds after it
 	// has accepted it, and images seldom come alone.
 	decideAfter = 10 * time.Millisecond
@@ -141,6 +143,8 @@ func (l *Loop) Run(ctx context.Context) error {
 
 // step is one turn. Without a count of the queue it leaves the workers as they are.
 func (l *Loop) step(ctx context.Context) (problem string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTime)
+	defer cancel()
 	snapshot, err := l.crew.Look(ctx)
 	if err != nil {
 		return "", err
@@ -187,14 +191,14 @@ func (l *Loop) seen(snapshot fleet.Snapshot, stats queue.Stats) Seen {
 	now := time.Now()
 	l.arrivals.Observe(now, stats.Sent)
 	l.mu.Lock()
-	last, stretch := l.last.Next, l.calibration.Stretch()
+	last, stretch, policy := l.last.Next, l.calibration.Stretch(), l.policy
 	l.mu.Unlock()
 	s := Seen{
 		Now: now, Ready: stats.Ready, Leased: stats.Leased, Oldest: stats.Oldest.Seconds(), Exact: stats.Exact,
 		Arrived: stats.Sent, Arrival: l.arrivals.PerSecond(),
 		Rate: snapshot.Rate, Stretch: stretch,
 		Startup: Startup{P50: snapshot.StartUp.Seconds(), P90: snapshot.StartUp90.Seconds()},
-		Busy:    snapshot.Busy, Idle: snapshot.Idle, Prepaid: l.policy.prepaid(now, snapshot.Resting, snapshot.StartUp.Seconds()),
+		Busy:    snapshot.Busy, Idle: snapshot.Idle, Prepaid: policy.prepaid(now, snapshot.Resting, snapshot.StartUp.Seconds()),
 		Last: last,
 	}
 	for _, asked := range snapshot.Starting {
