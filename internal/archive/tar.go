@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/ocelli/ocelli"
 )
@@ -61,11 +62,14 @@ func (a *reader) tar(r io.Reader, yield func(File, error) bool) error {
 			return err
 		}
 		file := File{Name: h.Name, Body: &body{a, entries}}
-		switch h.Typeflag {
-		case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
-		case tar.TypeDir:
+		switch {
+		case isSparse(h):
+			file.Body = nil
+			file.Fault = ocelli.Errorf(ocelli.UnsupportedType, "is packed with holes, which can be of any size: pack it without --sparse")
+		case h.Typeflag == tar.TypeReg, h.Typeflag == tar.TypeCont:
+		case h.Typeflag == tar.TypeDir:
 			file.Name += "/"
-		case tar.TypeXGlobalHeader:
+		case h.Typeflag == tar.TypeXGlobalHeader:
 			continue
 		default:
 			file.Body = nil
@@ -79,4 +83,14 @@ func (a *reader) tar(r io.Reader, yield func(File, error) bool) error {
 			return errStopped
 		}
 	}
+}
+
+// isSparse reports whether a file was packed without its zeros. They would come out of nothing: no budget could be held against them.
+func isSparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return h.Typeflag == tar.TypeGNUSparse
 }

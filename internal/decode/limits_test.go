@@ -55,6 +55,46 @@ func TestBombsAreRefusedBeforeAnythingIsAllocated(t *testing.T) {
 	}
 }
 
+// What a WebP says in one place must hold for the picture that is decoded from it, wherever else it says something smaller.
+func TestWebPThatSaysTwoSizes(t *testing.T) {
+	chunk := func(name string, body []byte) []byte {
+		return append(binary.LittleEndian.AppendUint32([]byte(name), uint32(len(body))), append(body, make([]byte, len(body)&1)...)...)
+	}
+	file := func(chunks ...[]byte) []byte {
+		body := slices.Concat(append([][]byte{[]byte("WEBP")}, chunks...)...)
+		return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)
+	}
+	three := func(v int) []byte { return []byte{byte(v), byte(v >> 8), byte(v >> 16)} }
+	canvas := func(side int) []byte {
+		return chunk("VP8X", slices.Concat(make([]byte, 4), three(side-1), three(side-1)))
+	}
+	picture := func(side int) []byte {
+		return chunk("VP8L", append(binary.LittleEndian.AppendUint32([]byte{0x2f}, uint32(side-1|(side-1)<<14)), make([]byte, 5)...))
+	}
+	frame := func(side int, chunks ...[]byte) []byte {
+		return chunk("ANMF", append(slices.Concat(make([]byte, 6), three(side-1), three(side-1), make([]byte, 4)), slices.Concat(chunks...)...))
+	}
+	for name, data := range map[string][]byte{
+		"a canvas behind the picture":      file(picture(4000), canvas(1)),
+		"two canvases":                     file(canvas(4000), picture(4000), canvas(1)),
+		"two canvases before it":           file(canvas(4000), canvas(1), picture(4000)),
+		"a canvas of another size":         file(canvas(1), picture(4000)),
+		"a frame of another size":          file(canvas(1), frame(1, picture(4000))),
+		"a frame with a canvas":            file(canvas(1), frame(1, canvas(4000), picture(4000))),
+		"a frame with a canvas and alpha":  file(canvas(1), frame(1, chunk("ALPH", []byte{0}), canvas(4000), picture(4000))),
+		"a frame with something before it": file(canvas(1), frame(1, chunk("EXIF", nil), picture(1), picture(4000))),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		fails(t, New(Limits{MaxPixels: 1000}), data, ocelli.CorruptImage)
+		runtime.ReadMemStats(&after)
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 1<<20 {
+			t.Errorf("%s: refusing it allocates %d bytes", name, allocated)
+		}
+	}
+	fails(t, New(Limits{MaxPixels: 1000}), file(canvas(4000), picture(4000)), ocelli.TooManyPixels)
+}
+
 func TestLimits(t *testing.T) {
 	plain, progressive := jpegOf(t, smooth(400, 300)), read(t, "progressive.jpg")
 	fails(t, New(Limits{MaxPixels: 119_999}), plain, ocelli.TooManyPixels, "400 × 300", "make it smaller")

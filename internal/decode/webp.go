@@ -51,6 +51,10 @@ type webpFile struct {
 	orientation               int
 }
 
+// errCanvas is the error of a file that would be taken for a small one here, and for a large one by whoever decodes it.
+var errCanvas = errors.New("it has a canvas behind its picture, or two")
+
+// readWebP reads the chunks of a WebP. What it says of the size holds for the picture that is decoded from it: memory is taken by that.
 func readWebP(data []byte) (webpFile, error) {
 	p := webpFile{file: data}
 	extended, found := false, false
@@ -64,6 +68,9 @@ func readWebP(data []byte) (webpFile, error) {
 		case "VP8X":
 			if len(chunk) < 10 {
 				return p, errEndsEarly
+			}
+			if found || extended {
+				return p, errCanvas
 			}
 			extended, p.alpha = true, chunk[0]&0x10 != 0
 			p.canvasWidth, p.canvasHeight = int(le24(chunk[4:]))+1, int(le24(chunk[7:]))+1
@@ -79,6 +86,9 @@ func readWebP(data []byte) (webpFile, error) {
 			}
 			if p.lossless = name == "VP8L"; !extended {
 				p.canvasWidth, p.canvasHeight, p.width, p.height = w, h, w, h
+			}
+			if w != p.width || h != p.height {
+				return p, errSizes
 			}
 		case "ANMF":
 			if found || !extended {
@@ -111,8 +121,19 @@ func (p *webpFile) readFrame(chunk []byte) error {
 	if p.left+p.width > p.canvasWidth || p.top+p.height > p.canvasHeight {
 		return errors.New("its first frame is larger than its canvas")
 	}
-	name, _, _ := nextChunk(chunk[16:])
-	p.alpha, p.lossless = name == "ALPH", name == "VP8L"
+	name, picture, after := nextChunk(chunk[16:])
+	if p.alpha = name == "ALPH"; p.alpha {
+		name, picture, _ = nextChunk(after)
+	}
+	p.lossless = name == "VP8L"
+	if name != "VP8 " && !p.lossless {
+		return errors.New("its first frame has no picture")
+	}
+	if w, h, err := webpSize(name, picture); err != nil {
+		return err
+	} else if w != p.width || h != p.height {
+		return errSizes
+	}
 	header := make([]byte, 10)
 	if p.alpha {
 		header[0] = 0x10

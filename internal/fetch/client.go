@@ -45,7 +45,6 @@ func NewClient(policy Policy, resolver *net.Resolver) *http.Client {
 			ResponseHeaderTimeout:  headerTime,
 			MaxResponseHeaderBytes: 64 << 10,
 			MaxIdleConnsPerHost:    4,
-			MaxConnsPerHost:        16,
 			IdleConnTimeout:        30 * time.Second,
 		},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {

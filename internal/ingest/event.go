@@ -54,7 +54,8 @@ type object struct {
 	id      ocelli.JobID
 }
 
-// parse returns the objects of the bucket that a message tells of. Whatever else happened there is passed over.
+// parse returns the objects of the bucket that a message tells of. Whatever else happened there is passed over. The error tells of records that
+// cannot be understood, and the objects of the others come with it.
 func (in *Ingest) parse(body []byte) ([]object, error) {
 	var n notice
 	if err := json.Unmarshal(body, &n); err != nil {
@@ -64,23 +65,27 @@ func (in *Ingest) parse(body []byte) ([]object, error) {
 		return nil, errors.New("not a notification of S3: it has no records")
 	}
 	var objects []object
+	var odd error
 	for _, r := range n.Records {
 		key, err := url.QueryUnescape(r.S3.Object.Key)
 		if err != nil || len(key) > maxKey {
-			return nil, fmt.Errorf("the key %.100q is not one of S3", r.S3.Object.Key)
+			odd = fmt.Errorf("the key %.100q is not one of S3", r.S3.Object.Key)
+			continue
 		}
 		name := strings.TrimPrefix(r.Name, "s3:")
 		at := time.Time(r.Time)
 		below, ours := strings.CutPrefix(key, in.Prefix)
 		switch {
 		case r.S3.Bucket.Name != in.Bucket:
-			return nil, fmt.Errorf("it is of the bucket %.100q, and this service takes images from %s", r.S3.Bucket.Name, in.Bucket)
+			odd = fmt.Errorf("it is of the bucket %.100q, and this service takes images from %s", r.S3.Bucket.Name, in.Bucket)
+			continue
 		case !strings.HasPrefix(name, "ObjectCreated:"), !ours, below == "", strings.HasSuffix(below, "/"):
 			continue // another event, or what consoles make for a folder
 		case in.Results != "" && strings.HasPrefix(key, in.Results):
 			continue // a result of ours
 		case at.IsZero() || at.UnixMilli() < 0:
-			return nil, errors.New("it says of no moment when the object was made")
+			odd = errors.New("it says of no moment when the object was made")
+			continue
 		}
 		etag := r.S3.Object.ETag
 		if etag != "" && !strings.HasPrefix(etag, `"`) {
@@ -90,7 +95,7 @@ func (in *Ingest) parse(body []byte) ([]object, error) {
 		o.id = in.jobID(o.created, key, etag, r.S3.Object.VersionID, r.S3.Object.Sequencer)
 		objects = append(objects, o)
 	}
-	return objects, nil
+	return objects, odd
 }
 
 // jobID is the same whenever the event is told again, and nobody without the identity of the store can guess it: an id is all that is

@@ -8,6 +8,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,7 @@ func (in *Ingest) handle(ctx context.Context, d queue.Delivery) {
 	defer in.drop(d)
 	objects, err := in.parse(d.Body)
 	if err != nil { // it would be no better another time
-		in.Log.Warn("a message in the queue of events was passed over", "bucket", in.Bucket, "message", d.ID, "error", err)
+		in.Log.Warn("a message in the queue of events, or a part of it, was passed over", "bucket", in.Bucket, "message", d.ID, "error", err)
 	}
 	for _, o := range objects {
 		if err = in.object(ctx, o); err != nil {
@@ -178,7 +179,7 @@ func (in *Ingest) object(ctx context.Context, o object) error {
 		return err
 	}
 	if !job.Finished() {
-		return ctx.Err()
+		return cmp.Or(ctx.Err(), errors.New("its job is not known just now"))
 	}
 	if job.State != ocelli.JobDone {
 		return nil // somebody has cancelled it

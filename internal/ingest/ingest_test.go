@@ -353,6 +353,26 @@ func TestOutageOfTheBucket(t *testing.T) {
 	}
 }
 
+// What cannot be understood in a message keeps nothing else in it from being taken.
+func TestOneOddRecordOfSeveral(t *testing.T) {
+	w := newWorld(t, "pair")
+	body := w.put("a.png", photo(t, 10))
+	var message struct{ Records []map[string]any }
+	if err := json.Unmarshal(body, &message); err != nil || len(message.Records) != 1 {
+		t.Fatalf("%d records, %v", len(message.Records), err)
+	}
+	odd := map[string]any{"eventName": "ObjectCreated:Put", "s3": map[string]any{"bucket": map[string]any{"name": "another"}}}
+	message.Records = []map[string]any{odd, message.Records[0], odd}
+	body, err := json.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := w.parse(body)
+	if len(objects) != 1 || objects[0].key != "a.png" || err == nil {
+		t.Errorf("of three records, one of them good, come %+v, %v", objects, err)
+	}
+}
+
 func TestJobIDsCannotBeGuessed(t *testing.T) {
 	w, other := newWorld(t, "pair"), newWorld(t, "pair")
 	other.Store = "another secret"

@@ -13,6 +13,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -265,6 +266,25 @@ func TestBadRequests(t *testing.T) {
 		var e struct{ Error string }
 		if err := json.Unmarshal(text, &e); err != nil || resp.StatusCode != want || e.Error == "" {
 			t.Errorf("%s: %s %s, want %d", body, resp.Status, text, want)
+		}
+	}
+	// Millions of elements are told from one or a few before they take memory.
+	many := strings.Repeat(`{},`, 1<<20) + `{}`
+	for name, body := range map[string]string{
+		"inputs": `{"inputs":[` + many + `]}`, "data": image(`"data":[` + many + `]`), "texts": image(`"data":[""` + strings.Repeat(`,""`, 1<<20) + `]`),
+		"lists": image(`"data":[[]` + strings.Repeat(`,[]`, 1<<20) + `]`), "outputs": `{"outputs":[` + many + `],` + image(`"data":["aGk="]`)[1:],
+		"shape": `{"inputs":[{"name":"image","datatype":"BYTES","data":["aGk="],"shape":[1` + strings.Repeat(`,1`, 1<<20) + `]}]}`,
+		"many":  `{"inputs":[{"name":"image","datatype":"BYTES","data":[""],"shape":[2000000000]}]}`,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		resp, text := call(t, "POST", url+"/v2/models/echo/infer", []byte(body))
+		runtime.ReadMemStats(&after)
+		if resp.StatusCode/100 != 4 {
+			t.Errorf("%s: %s %s", name, resp.Status, text)
+		}
+		if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 60 {
+			t.Errorf("%s: %d MB of memory for a request of %d", name, mb, len(body)>>20)
 		}
 	}
 	if resp, text := call(t, "POST", url+"/v2/models/echo/infer", nil, "Content-Encoding", "gzip"); resp.StatusCode != 415 {

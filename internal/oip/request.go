@@ -2,10 +2,12 @@ package oip
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"math"
@@ -33,10 +35,10 @@ const (
 
 // request is $inference_request.
 type request struct {
-	ID         string     `json:"id,omitempty"`        // comes back in the answer
-	Parameters parameters `json:"parameters,omitzero"` // top_k, and binary_data_output
-	Inputs     []input    `json:"inputs"`              // one, "image"
-	Outputs    []wanted   `json:"outputs,omitempty"`   // all where there are none
+	ID         string      `json:"id,omitempty"`        // comes back in the answer
+	Parameters parameters  `json:"parameters,omitzero"` // top_k, and binary_data_output
+	Inputs     few[input]  `json:"inputs"`              // one, "image"
+	Outputs    few[wanted] `json:"outputs,omitempty"`   // all where there are none
 }
 
 // parameters are those of a request, an input and an output together; what is not known is passed over, as the specification asks.
@@ -51,7 +53,7 @@ type parameters struct {
 // input is $request_input.
 type input struct {
 	Name       string          `json:"name"`
-	Shape      []int64         `json:"shape"` // the number of images: [2]
+	Shape      few[int64]      `json:"shape"` // the number of images: [2]
 	Datatype   string          `json:"datatype"`
 	Parameters parameters      `json:"parameters,omitzero"`
 	Data       json.RawMessage `json:"data,omitempty"` // the images in base64
@@ -61,6 +63,31 @@ type input struct {
 type wanted struct {
 	Name       string     `json:"name"`
 	Parameters parameters `json:"parameters,omitzero"`
+}
+
+// few is a list that is short where it is right. Of another no more is kept than it takes to tell: in few megabytes of JSON there is room for
+// millions of elements, each of which takes far more memory than it has bytes.
+type few[T any] []T
+
+const mostFew = 8
+
+// UnmarshalJSON reads a list.
+func (f *few[T]) UnmarshalJSON(text []byte) error {
+	in := json.NewDecoder(bytes.NewReader(text))
+	if first, err := in.Token(); err != nil || first != json.Delim('[') {
+		return errors.New("a list is missing where one must be")
+	}
+	for *f = nil; in.More(); {
+		if len(*f) == mostFew {
+			return fmt.Errorf("a list has more than %d elements where one or a few must be", mostFew)
+		}
+		var element T
+		if err := in.Decode(&element); err != nil {
+			return err
+		}
+		*f = append(*f, element)
+	}
+	return nil
 }
 
 func bad(format string, args ...any) error { return ocelli.Errorf(ocelli.BadRequest, format, args...) }
@@ -122,7 +149,7 @@ func (s *Service) read(w http.ResponseWriter, r *http.Request) (req *request, im
 			err = bad("binary_data_size goes with the header %s, which is missing", headerLength)
 		}
 		if err == nil {
-			images, err = req.Inputs[0].fromJSON()
+			images, err = req.Inputs[0].fromJSON(s.Intake.Limits.JobImages)
 		}
 		return req, images, release, err
 	}
@@ -139,25 +166,27 @@ func (s *Service) read(w http.ResponseWriter, r *http.Request) (req *request, im
 		return nil, nil, nothing, err
 	}
 	if req.Inputs[0].Parameters.BinarySize == nil {
-		images, err = req.Inputs[0].fromJSON()
+		images, err = req.Inputs[0].fromJSON(s.Intake.Limits.JobImages)
 		return req, images, nothing, err
 	}
 	images, err = req.Inputs[0].fromBinary(body)
 	return req, images, nothing, err
 }
 
-// fromJSON returns the images that stand in the data of the input: strings in base64, nested as the shape is or in one list.
-func (in *input) fromJSON() (iter.Seq2[intake.Upload, error], error) {
+// fromJSON returns the images that stand in the data of the input, at most most: strings in base64, nested as the shape is or in one list.
+func (in *input) fromJSON(most int) (iter.Seq2[intake.Upload, error], error) {
 	n, err := in.count()
 	if err != nil {
 		return nil, err
 	}
-	var tree any
-	if err := json.Unmarshal(in.Data, &tree); err != nil {
+	if n > int64(most) {
+		return nil, ocelli.Errorf(ocelli.TooManyImages, "the request holds more than %d images: send the rest in another one", most)
+	}
+	if len(in.Data) == 0 {
 		return nil, bad("the input %q has no data: give the images in base64, or as binary tensor data", inputName)
 	}
-	texts, ok := flatten(nil, tree)
-	if !ok || int64(len(texts)) != n {
+	texts, ok := flatten(in.Data, int(n))
+	if !ok {
 		return nil, bad("the data of the input %q are not the %d strings that its shape %v asks for", inputName, n, in.Shape)
 	}
 	return func(yield func(intake.Upload, error) bool) {
@@ -176,20 +205,28 @@ func (in *input) fromJSON() (iter.Seq2[intake.Upload, error], error) {
 
 func nameOf(i int) string { return "image " + strconv.Itoa(i+1) }
 
-// flatten appends the strings of a tree of lists to list.
-func flatten(list []string, tree any) (all []string, ok bool) {
-	switch t := tree.(type) {
-	case string:
-		return append(list, t), true
-	case []any:
-		for _, child := range t {
-			if list, ok = flatten(list, child); !ok {
+// flatten returns the strings of a tree of lists, where there are just n and nothing else.
+func flatten(tree []byte, n int) (list []string, ok bool) {
+	in := json.NewDecoder(bytes.NewReader(tree))
+	for {
+		token, err := in.Token()
+		if err == io.EOF {
+			return list, len(list) == n
+		}
+		switch t := token.(type) {
+		case string:
+			if len(list) == n {
 				return nil, false
 			}
+			list = append(list, t)
+		case json.Delim:
+			if err != nil || t != '[' && t != ']' {
+				return nil, false
+			}
+		default:
+			return nil, false
 		}
-		return list, true
 	}
-	return nil, false
 }
 
 // fromBinary returns the images of a binary tensor as they come: each is four bytes of its length, little-endian, and its bytes.

@@ -344,15 +344,23 @@ func notFound(id ocelli.JobID) error {
 // load makes sure that the job is known and its results are read. For whoever may not see the job there is none: every way to it
 // leads through here.
 func (t *Tracker) load(ctx context.Context, id ocelli.JobID) error {
-	if err := t.fetch(ctx, id); err != nil {
-		return err
+	const tries = 3
+	for range tries {
+		if err := t.fetch(ctx, id); err != nil {
+			return err
+		}
+		t.mu.Lock()
+		job := t.jobs[id]
+		may := job != nil && access.MaySee(ctx, job.manifest.Owner)
+		t.mu.Unlock()
+		switch {
+		case may:
+			return nil
+		case job != nil:
+			return notFound(id)
+		} // else others needed its place at once
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if job := t.jobs[id]; job == nil || !access.MaySee(ctx, job.manifest.Owner) {
-		return notFound(id)
-	}
-	return nil
+	return ocelli.Errorf(ocelli.Unavailable, "too many jobs are watched to look at one more: try again")
 }
 
 // fetch reads a job from the store unless it is known. Of many calls for one job one reads, and the others wait for it.
