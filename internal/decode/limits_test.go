@@ -68,8 +68,8 @@ func TestWebPThatSaysTwoSizes(t *testing.T) {
 	canvas := func(side int) []byte {
 		return chunk("VP8X", slices.Concat(make([]byte, 4), three(side-1), three(side-1)))
 	}
-	picture := func(side int) []byte {
-		return chunk("VP8L", append(binary.LittleEndian.AppendUint32([]byte{0x2f}, uint32(side-1|(side-1)<<14)), make([]byte, 5)...))
+	picture := func(side int) []byte { // of one colour, whose five codes have one symbol each: its pixels take no bits
+		return chunk("VP8L", append(binary.LittleEndian.AppendUint32([]byte{0x2f}, uint32(side-1|(side-1)<<14)), 0x88, 0x88, 0x08, 0, 0))
 	}
 	frame := func(side int, chunks ...[]byte) []byte {
 		return chunk("ANMF", append(slices.Concat(make([]byte, 6), three(side-1), three(side-1), make([]byte, 4)), slices.Concat(chunks...)...))
@@ -93,6 +93,11 @@ func TestWebPThatSaysTwoSizes(t *testing.T) {
 		}
 	}
 	fails(t, New(Limits{MaxPixels: 1000}), file(canvas(4000), picture(4000)), ocelli.TooManyPixels)
+	for name, data := range map[string][]byte{"plain": file(picture(30)), "with a canvas": file(canvas(30), picture(30)), "animated": file(canvas(40), frame(30, picture(30)))} {
+		if p, err := New(Limits{}).Decode(context.Background(), data, 0); err != nil || p.Width < 30 {
+			t.Errorf("%s: %d × %d pixels, %v", name, p.Width, p.Height, err)
+		}
+	}
 }
 
 func TestLimits(t *testing.T) {
