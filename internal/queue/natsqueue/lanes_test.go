@@ -62,14 +62,15 @@ func TestAGroupStaysInItsLane(t *testing.T) {
 	if got := held(t, q); len(got) != 2 || got[0] != 80 || got[1] != 4 {
 		t.Fatalf("the lanes hold %v, want 80 and 4", got)
 	}
-	for range 4 { // all of the small one
+	for pulled := 0; pulled < 4; { // all of the small one, which its consumer hears of a moment after it was stored
 		ds, err := q.pull(t.Context(), 1, 1)
-		if err != nil || len(ds) != 1 {
-			t.Fatalf("pulled %d: %v", len(ds), err)
+		if err != nil {
+			t.Fatal(err)
 		}
 		if err := q.Ack(t.Context(), ds...); err != nil {
 			t.Fatal(err)
 		}
+		pulled += len(ds)
 	}
 	for held(t, q)[1] > 0 { // acks are not answered
 		if t.Context().Err() != nil {
