@@ -13,6 +13,7 @@ import (
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/client"
+	"github.com/ocelli/ocelli/internal/api"
 )
 
 // jobsCommand is what the commands under `ocelli jobs` share.
@@ -20,12 +21,6 @@ type jobsCommand struct {
 	server serverSettings
 	asJSON bool
 }
-
-// What a service answers at most.
-const (
-	mostJobs    = 200
-	longestWait = 10 * time.Minute
-)
 
 func newJobsCommand() *cobra.Command {
 	var j jobsCommand
@@ -38,8 +33,8 @@ func newJobsCommand() *cobra.Command {
 		Example: "  ocelli jobs\n  ocelli jobs show 01JD…\n  ocelli jobs results 01JD… --csv > labels.csv",
 		Args:    knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 || limit > mostJobs {
-				return usageError{fmt.Errorf("--limit=%d is not possible: give 1 to %d", limit, mostJobs)}
+			if limit < 1 || limit > api.MostRecentJobs {
+				return usageError{fmt.Errorf("--limit=%d is not possible: give 1 to %d", limit, api.MostRecentJobs)}
 			}
 			c, err := j.server.client()
 			if err != nil {
@@ -109,8 +104,8 @@ func (j *jobsCommand) complete(cmd *cobra.Command, args []string, _ string) ([]s
 func (j *jobsCommand) show() *cobra.Command {
 	var wait time.Duration
 	cmd := j.about("show", "Show the state of a job and of each of its images", func(cmd *cobra.Command, c *client.Client, id ocelli.JobID) error {
-		if wait < 0 || wait > longestWait {
-			return usageError{fmt.Errorf("--wait=%s is not possible: give 0s to %s", wait, longestWait)}
+		if wait < 0 || wait > api.LongestWait {
+			return usageError{fmt.Errorf("--wait=%s is not possible: give 0s to %s", wait, api.LongestWait)}
 		}
 		job, err := c.WaitForJob(cmd.Context(), id, wait)
 		if err != nil {
@@ -118,7 +113,7 @@ func (j *jobsCommand) show() *cobra.Command {
 		}
 		return j.print(cmd.OutOrStdout(), job)
 	})
-	cmd.Flags().DurationVar(&wait, "wait", 0, fmt.Sprintf("wait so long for the job to end, at most %s", longestWait))
+	cmd.Flags().DurationVar(&wait, "wait", 0, fmt.Sprintf("wait so long for the job to end, at most %s", api.LongestWait))
 	return cmd
 }
 

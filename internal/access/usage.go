@@ -15,11 +15,10 @@ import (
 )
 
 const (
-	usagePrefix = "usage/"         // usage/<day>/<node>.json: how many images each key sent by way of the node
-	usageEvery  = 10 * time.Second // how often a node tells the others, and how much a crash forgets
-	usageTime   = 30 * time.Second // for one exchange with the store
-
-	lastUsageTime = 3 * time.Second // for the last write, for which the end of the process waits
+	usagePrefix   = "usage/"         // usage/<day>/<node>.json: how many images each key sent by way of the node
+	usageEvery    = 10 * time.Second // how often a node tells the others, and how much a crash forgets
+	usageTime     = 30 * time.Second // for one exchange with the store
+	lastUsageTime = 3 * time.Second  // for the last write, for which the end of the process waits
 	maxUsageFile  = 16 << 20
 )
 

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	longestWait  = 10 * time.Minute // of ?wait
+	LongestWait  = 10 * time.Minute // what ?wait may be
 	classifyWait = 2 * time.Minute  // of POST /v1/classify
 )
 

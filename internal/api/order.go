@@ -47,8 +47,8 @@ func waitOf(r *http.Request) (time.Duration, error) {
 		return 0, nil
 	}
 	wait, err := time.ParseDuration(text)
-	if err != nil || wait < 0 || wait > longestWait {
-		return 0, ocelli.Errorf(ocelli.BadRequest, "wait=%.40q is not a duration from 0s to %s: write it like wait=60s", text, longestWait)
+	if err != nil || wait < 0 || wait > LongestWait {
+		return 0, ocelli.Errorf(ocelli.BadRequest, "wait=%.40q is not a duration from 0s to %s: write it like wait=60s", text, LongestWait)
 	}
 	return wait, nil
 }

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	recentJobs     = 20 // what ?limit is where it is not given
-	mostRecentJobs = 200
+	recentJobs     = 20  // what ?limit is where it is not given
+	MostRecentJobs = 200 // what it may be
 )
 
 // getJobs lists the jobs that were accepted last, newest first. The id of a job is all that it takes to see it, so a stranger must not
@@ -22,7 +22,7 @@ func (a *API) getJobs(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, ocelli.Errorf(ocelli.Forbidden, "jobs are listed only to callers on the service's own machine that reach it directly"))
 		return
 	}
-	limit, err := limitOf(r, recentJobs, mostRecentJobs)
+	limit, err := limitOf(r, recentJobs, MostRecentJobs)
 	if err != nil {
 		a.fail(w, r, err)
 		return

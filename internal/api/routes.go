@@ -97,7 +97,7 @@ func (a *API) jobRoutes() []openapi.Route {
 			Method: "GET", Path: "/v1/jobs", Handle: a.getJobs, Tag: tagJobs, Summary: "The jobs that were accepted last, newest first",
 			Detail: "The id of a job is all that it takes to see it. So without API keys the list is for callers on the service's own machine, " +
 				"and with them each caller's is its own.",
-			Params:  []openapi.Parameter{limitParam(mostRecentJobs, recentJobs)},
+			Params:  []openapi.Parameter{limitParam(MostRecentJobs, recentJobs)},
 			Answers: []openapi.Answer{{Status: http.StatusOK, Detail: "The list", Type: jsonType, Of: jobList{}}},
 			Fails:   []ocelli.Code{ocelli.BadRequest},
 		},

@@ -213,6 +213,9 @@ func flatten(tree []byte, n int) (list []string, ok bool) {
 		if err == io.EOF {
 			return list, len(list) == n
 		}
+		if err != nil {
+			return nil, false
+		}
 		switch t := token.(type) {
 		case string:
 			if len(list) == n {
@@ -220,7 +223,7 @@ func flatten(tree []byte, n int) (list []string, ok bool) {
 			}
 			list = append(list, t)
 		case json.Delim:
-			if err != nil || t != '[' && t != ']' {
+			if t != '[' && t != ']' {
 				return nil, false
 			}
 		default:
