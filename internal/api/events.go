@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -14,8 +13,6 @@ type stream struct {
 	mu      sync.Mutex
 	w       io.Writer
 	control *http.ResponseController
-	// uploading is set while the client still sends: many clients listen only when they have sent all.
-	uploading atomic.Bool
 }
 
 func newStream(w http.ResponseWriter, mediaType string) *stream {
@@ -25,9 +22,6 @@ func newStream(w http.ResponseWriter, mediaType string) *stream {
 	w.Header().Set("X-Accel-Buffering", "no") // nginx passes each piece on
 	return &stream{w: w, control: http.NewResponseController(w)}
 }
-
-// writeTime is how long a client may take to read one piece.
-const writeTime = 30 * time.Second
 
 // event writes a server-sent event; an empty id leaves the client's Last-Event-ID as it is.
 func (s *stream) event(kind, id string, v any) error {
@@ -44,20 +38,10 @@ func (s *stream) line(v any) error { return s.write(append(encode(v), '\n')) }
 func (s *stream) write(text []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// A client that does not read must not hold what waits for it for ever.
-	if !s.uploading.Load() {
-		_ = s.control.SetWriteDeadline(time.Now().Add(writeTime))
-	}
 	if _, err := s.w.Write(text); err != nil {
 		return err
 	}
 	return s.control.Flush()
-}
-
-// uploaded is called, from any goroutine, when the client has sent all: from now on it must read.
-func (s *stream) uploaded() {
-	s.uploading.Store(false)
-	_ = s.control.SetWriteDeadline(time.Now().Add(writeTime))
 }
 
 // keepAlive writes a comment every so often until stop is called.

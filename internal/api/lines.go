@@ -18,7 +18,6 @@ import (
 // Reading and writing do not wait for each other, so a client that sends all before it listens gets everything in the end.
 func (a *API) postStream(w http.ResponseWriter, r *http.Request, o order) {
 	out := newStream(w, linesType)
-	out.uploading.Store(true)
 	watching, enough := context.WithCancel(r.Context())
 	uploading, uploaded := context.WithCancel(r.Context())
 	begun := make(chan struct{})
@@ -28,7 +27,6 @@ func (a *API) postStream(w http.ResponseWriter, r *http.Request, o order) {
 	defer writing.Wait()
 	defer enough()
 	defer uploaded()
-	defer out.uploaded()
 
 	// Otherwise the server would read the whole request before it lets the first byte of an answer go.
 	if out.control.EnableFullDuplex() == nil {
@@ -45,7 +43,6 @@ func (a *API) postStream(w http.ResponseWriter, r *http.Request, o order) {
 		})
 	}
 	id, err := a.Intake.SubmitOnce(r.Context(), o.key, o.job, tellFirst(a.Intake.Uploads(r), begun))
-	out.uploaded()
 	uploaded()
 	if o.wait > 0 {
 		defer time.AfterFunc(o.wait, enough).Stop()

@@ -80,8 +80,6 @@ func (s *web) answerPage(w http.ResponseWriter, r *http.Request, id ocelli.JobID
 
 // answerOld answers an old client with the label of its picture, or with what was wrong.
 func (s *web) answerOld(w http.ResponseWriter, r *http.Request, id ocelli.JobID, field string, began time.Time, err error) {
-	// A server's time limit for an answer, where it has one, is for answers that are given at once.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	answer := ""
 	if err == nil {
 		ctx, cancel := context.WithDeadline(r.Context(), began.Add(clientWait))
