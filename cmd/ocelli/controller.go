@@ -33,6 +33,7 @@ func newController(leadership scale.Leadership, h *hands, b *backends, log *slog
 		c.started.Add(int64(len(d.Done.Launched)))
 		return b.journal.Record(d)
 	}, log)
+	h.changed = c.loop.Policy
 	return c
 }
 

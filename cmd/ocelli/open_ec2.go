@@ -88,16 +88,20 @@ func openEC2(ctx context.Context, u *url.URL, shared sharedSettings, scaling sca
 	if s.price > 0 {
 		policy.Price = s.price
 	}
+	h := &hands{policy: policy, stay: true}
 	args := workerArgs(shared, worker, at)
-	if policy.Min == 0 { // else those kept without work would come and go
-		args = append(args, "--end-when-idle="+s.endWhenIdle.String())
-	}
 	c := s.fleet
 	if c.Spot {
 		args = append(args, "--spot")
 	}
 	c.Region, c.Endpoint, c.Max, c.Version = conn.Region, s.conn.Endpoint, policy.Max, ocelli.Version()
 	c.Boot.Args, c.Boot.Env = args, []string{"AWS_REGION=" + conn.Region}
+	c.Boot.ArgsThen = func() []string {
+		if h.now().Min > 0 { // else those kept without work would come and go
+			return nil
+		}
+		return []string{"--end-when-idle=" + s.endWhenIdle.String()}
+	}
 	// The controller replaces a worker in time; the machine's own end is for when there is none.
 	c.Boot.MaxLife = s.maxLife + 15*time.Minute
 	if err := s.locate(ctx, &c.Boot, conn.Region, at.blobs, b.blobs); err != nil {
@@ -107,14 +111,12 @@ func openEC2(ctx context.Context, u *url.URL, shared sharedSettings, scaling sca
 	if err != nil {
 		return nil, fmt.Errorf("--fleet: %w", err)
 	}
+	h.launcher, h.crew = launcher, fleet.CrewConfig{
+		Max: policy.Max, Exits: launcher.Exits(), MaxLife: s.maxLife,
+		StartDeadline: 5 * time.Minute, DrainTimeout: 3 * time.Minute,
+	}
 	log.Info("workers run on EC2", "fleet", c.Fleet, "region", conn.Region, "max", policy.Max)
-	return &hands{
-		launcher: launcher, policy: policy, stay: true,
-		crew: fleet.CrewConfig{
-			Max: policy.Max, Exits: launcher.Exits(), MaxLife: s.maxLife,
-			StartDeadline: 5 * time.Minute, DrainTimeout: 3 * time.Minute,
-		},
-	}, nil
+	return h, nil
 }
 
 // locate says where instances find their binary. Unless it is named, it is the one that runs here: it is put into the bucket, under a

@@ -42,7 +42,16 @@ type hands struct {
 	run      func(context.Context) error // what must run for the launcher to work; nil is nothing
 	crew     fleet.CrewConfig
 	policy   scale.Policy
-	stay     bool // workers outlive their controller, and end themselves when nobody needs them
+	changed  func() scale.Policy // what the policy is now that it may have been changed; nil until there is a controller
+	stay     bool                // workers outlive their controller, and end themselves when nobody needs them
+}
+
+// now is the policy as it is.
+func (h *hands) now() scale.Policy {
+	if h.changed == nil {
+		return h.policy
+	}
+	return h.changed()
 }
 
 // openFleet is the one place that turns the URL of a fleet into a driver.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -21,8 +22,9 @@ type Boot struct {
 	SignFor string
 	SHA256  string // of the binary, 64 hexadecimal digits
 
-	Args []string // of the binary: "worker", …
-	Env  []string // "KEY=value", added to the worker's environment
+	Args     []string        // of the binary: "worker", …
+	ArgsThen func() []string // more of them, as they are when an instance is launched; nil is none
+	Env      []string        // "KEY=value", added to the worker's environment
 
 	// MaxLife is after what time the instance shuts down, whoever is alive to end it: drained first, as by a Drain.
 	MaxLife time.Duration
@@ -70,6 +72,9 @@ func (b Boot) validate() error {
 // script is the user data of the instances of one Launch.
 func (b Boot) script(fleetName string, names []string) string {
 	var text strings.Builder
+	if b.ArgsThen != nil {
+		b.Args = slices.Concat(b.Args, b.ArgsThen())
+	}
 	err := bootScript.Execute(&text, struct {
 		Boot
 		Fleet   string

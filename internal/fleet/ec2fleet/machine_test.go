@@ -120,7 +120,9 @@ func TestMachines(t *testing.T) {
 }
 
 func testAnInstanceBecomesItsWorkerAndDrains(t *testing.T, s stand) {
-	p := newPark(t, s, nil)
+	then := "first"
+	p := newPark(t, s, func(c *ec2fleet.Config) { c.Boot.ArgsThen = func() []string { return []string{then} } })
+	then = "as at the launch"
 	launched, err := p.Launch(t.Context(), "w-7", "w-3")
 	if err != nil {
 		t.Fatal(err)
@@ -128,6 +130,7 @@ func testAnInstanceBecomesItsWorkerAndDrains(t *testing.T, s stand) {
 	for i, name := range []string{"w-7", "w-3"} {
 		p.seen(t, launched[i].ID, "name="+name+" greeting=hello, 'world' extra=of the image")
 		p.seen(t, launched[i].ID, "arg=it's a $HOME \"path\" `id`")
+		p.seen(t, launched[i].ID, "arg=as at the launch")
 	}
 	if err := p.Drain(t.Context(), "w-7", "w-3"); err != nil {
 		t.Fatal(err)

@@ -122,7 +122,18 @@ func (p *machine) boot(ctx context.Context, metadata string) (time.Duration, err
 		"http://169.254.169.254", metadata,
 		"/opt/ocelli", filepath.Join(p.dir, "opt"), "/run/systemd/system", filepath.Join(p.dir, "units"),
 	).Replace(string(script))
-	cmd := exec.CommandContext(ctx, "bash", "-s")
+	booting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-p.off:
+			cancel()
+		case <-booting.Done():
+		}
+	}()
+	cmd := exec.CommandContext(booting, "bash", "-s")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // what the script waits for, too
 	cmd.Stdin = strings.NewReader(here)
 	cmd.Env = []string{"PATH=" + filepath.Join(p.dir, "bin") + ":" + os.Getenv("PATH")}
 	said, err := cmd.CombinedOutput()
