@@ -216,3 +216,46 @@ func TestAChangedPolicyHoldsAtOnceAndIsRecorded(t *testing.T) {
 		}
 	})
 }
+
+// hanging is a crew of which the first look never gets an answer.
+type hanging struct {
+	looks atomic.Int32
+	again chan time.Time
+}
+
+func (h *hanging) Look(ctx context.Context) (fleet.Snapshot, error) {
+	if h.looks.Add(1) == 1 {
+		<-ctx.Done()
+		return fleet.Snapshot{}, ctx.Err()
+	}
+	select {
+	case h.again <- time.Now():
+	default:
+	}
+	return fleet.Snapshot{}, nil
+}
+
+func (h *hanging) Resize(context.Context, int) (fleet.Change, error) { return fleet.Change{}, nil }
+
+func TestATurnThatGetsNoAnswerEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hanging{again: make(chan time.Time, 1)}
+		loop := scale.NewLoop(scale.Local(1), queue.NewMem(time.Minute, 10), h, nil, quiet)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		began := time.Now()
+		go func() { ended <- loop.Run(ctx) }()
+		select {
+		case at := <-h.again:
+			if waited := at.Sub(began); waited > 2*time.Minute {
+				t.Errorf("the next turn came after %v", waited)
+			}
+		case <-time.After(time.Hour):
+			t.Error("one call without an answer stops the scaling")
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
