@@ -27,11 +27,13 @@ func (v *view) byBreakeven() (int, string) {
 	k := v.worthStarting(base, left)
 	n := base + k
 	if v.busy == 0 && v.arrival == 0 { // all begin together: keep the fewest that need no more rounds of whole images
-		rounds := math.Ceil(math.Ceil(left) / float64(n))
-		n = max(base, int(math.Ceil(math.Ceil(left)/rounds)))
+		n = max(base, int(math.Ceil(math.Ceil(left)/rounds(left, n))))
 	}
-	return v.lost + n, v.backlogReason(n, left)
+	return v.lost + n, v.backlogReason(n, base, k, left)
 }
+
+// rounds is how many images, one after another, somebody of n workers has to do.
+func rounds(left float64, n int) float64 { return math.Ceil(math.Ceil(left) / float64(n)) }
 
 // worthStarting is how many workers beyond base the backlog left, in images, is worth at the moment when they
 // arrive. Worker i is worth starting while it makes the waiting smaller by more than its overhead, which is the time
@@ -52,26 +54,29 @@ func (v *view) worthKeeping(base int) int {
 }
 
 // breakeven is the k, at most most, for which WaitWorth × waiting + k × cost(t) is least, where base+k workers
-// drain the backlog in t seconds. The waiting is the triangle under the backlog: left × t ÷ 2.
+// drain the backlog in t seconds.
 func (v *view) breakeven(base, most int, left float64, cost func(t float64) float64) int {
-	total := func(k int) float64 {
-		drain := float64(base+k)*v.rate - v.arrival
-		if drain <= 0 {
-			return math.Inf(1)
-		}
-		t := left / drain
-		return v.p.WaitWorth*left*t/2 + float64(k)*cost(t)
-	}
 	lo, hi := 0, max(0, most) // the totals fall and then rise: find the first that the next one does not undercut
 	for lo < hi {
 		k := (lo + hi) / 2
-		if now, next := total(k), total(k+1); math.IsInf(now, 1) || next < now {
+		if saved, more := v.onMore(base, k, left, cost); math.IsInf(saved, 1) || v.p.WaitWorth*saved > more {
 			lo = k + 1
 		} else {
 			hi = k
 		}
 	}
 	return lo
+}
+
+// onMore is what worker base+k+1 saves, in image-seconds of waiting, and what it costs: k+1 workers that work for less time instead
+// of k. The waiting is the triangle under the backlog: left × t ÷ 2.
+func (v *view) onMore(base, k int, left float64, cost func(t float64) float64) (saved, more float64) {
+	drain := func(k int) float64 { return left / max(0, float64(base+k)*v.rate-v.arrival) }
+	now, then := drain(k), drain(k+1)
+	if math.IsInf(now, 1) {
+		return now, 0
+	}
+	return left * (now - then) / 2, float64(k+1)*cost(then) - float64(k)*cost(now)
 }
 
 // overhead is how many worker-seconds a new worker is billed beyond the t seconds for which it works.
@@ -169,5 +174,8 @@ func (v *view) byBacklog() (int, string) {
 	per := max(1, v.p.ImagesPerWorker)
 	need := int(min((backlog+int64(per)-1)/int64(per), 1e6))
 	reason := fmt.Sprintf("%s, one worker for each %d: %s", v.waits(), per, workers(need))
-	return max(need, v.staff()), reason
+	if staff := v.staff(); staff > need {
+		return staff, reason + fmt.Sprintf("; %s until nothing is queued", stay(staff))
+	}
+	return need, reason
 }

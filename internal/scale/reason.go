@@ -9,7 +9,7 @@ import (
 
 func (v *view) nothingWaits() string {
 	if v.s.Leased > 0 {
-		return fmt.Sprintf("nothing waits, and no worker alive holds the %s still leased: they come back when their leases pass", count(v.s.Leased, "image", "images"))
+		return fmt.Sprintf("nothing waits, and no worker alive holds the %s still leased: they come back when their leases pass: 0 workers", count(v.s.Leased, "image", "images"))
 	}
 	return "nothing waits and nothing arrives: 0 workers"
 }
@@ -51,45 +51,63 @@ func (v *view) waits() string {
 
 // streamReason explains how many workers a steady stream needs.
 func (v *view) streamReason(n int) string {
-	return fmt.Sprintf("%s; %s images arrive each second, the work of %s, and one more than %d would cost more than the waiting that it saves: %s",
-		v.waits(), num(v.arrival), v.load(), n, workers(n))
+	text := fmt.Sprintf("%s; %s images arrive each second, the work of %s", v.waits(), num(v.arrival), v.load())
+	if n < v.max {
+		text += fmt.Sprintf(", and one more than %d would cost more than the waiting that it saves", n)
+	}
+	return text + ": " + v.all(n)
 }
 
-// backlogReason explains how many workers the backlog is worth.
-func (v *view) backlogReason(n int, left float64) string {
-	staff := v.staff() - v.lost
-	drain := func(n int) float64 { return left / (float64(n)*v.rate - v.arrival) }
+// backlogReason explains how many workers the backlog is worth, where left of it will be there when base+k of them are.
+func (v *view) backlogReason(n, base, k int, left float64) string {
 	var b strings.Builder
 	b.WriteString(v.waits())
 	if v.arrival > 0 {
 		fmt.Fprintf(&b, " and %s more arrive each second", num(v.arrival))
 	}
 	now := v.outcome(n + v.lost)
-	if now.Finish < 0 {
-		fmt.Fprintf(&b, "; even %s at %s img/s cannot keep up, so the backlog grows: %s", workers(n), num(v.rate), workers(n))
+	switch {
+	case n == 0:
+		fmt.Fprintf(&b, "; nobody is there to do it and no other may be started: %s", v.all(0))
+		return b.String()
+	case now.Finish < 0:
+		fmt.Fprintf(&b, "; even %s at %s img/s cannot keep up, so the backlog grows: %s", workers(n), num(v.rate), v.all(n))
 		return b.String()
 	}
 	fmt.Fprintf(&b, "; %s at %s img/s %s in %s", workers(n), num(v.rate), verb(n, "finish"), seconds(now.Finish))
-	if n > staff {
+	if n > v.hands() {
 		if was := v.outcome(n + v.lost - 1); was.Finish >= 0 {
 			fmt.Fprintf(&b, ", %d in %s", n-1, seconds(was.Finish))
 		} else if n > 1 {
 			fmt.Fprintf(&b, ", %d never", n-1)
 		}
 	}
-	if n < v.max {
-		more := v.outcome(n + v.lost + 1)
-		saved := left * (drain(n) - drain(n+1)) / 2
-		if now.Finish-more.Finish < 0.5e-3*max(1, now.Finish) {
-			fmt.Fprintf(&b, "; one more would finish no earlier: %s", workers(n))
-		} else {
-			fmt.Fprintf(&b, "; one more would finish in %s, save %s image-seconds of waiting (worth %s worker-seconds) and cost %s: %s",
-				seconds(more.Finish), num(saved), num(v.p.WaitWorth*saved), num(v.overhead(drain(n+1))), workers(n))
-		}
-		return b.String()
+	if n+v.lost < v.max {
+		b.WriteString("; " + v.oneMore(n, base, k, left, now.Finish))
 	}
-	fmt.Fprintf(&b, ": %s, the maximum", workers(n))
-	return b.String()
+	return b.String() + ": " + v.all(n)
+}
+
+// oneMore tells what one worker more than n would lead to.
+func (v *view) oneMore(n, base, k int, left, finish float64) string {
+	more := v.outcome(n + v.lost + 1)
+	switch {
+	case finish-more.Finish < 0.5e-3*max(1, finish):
+		return "one more would finish no earlier"
+	case n < base+k:
+		return fmt.Sprintf("with one more somebody would still have %s to do", count(int64(rounds(left, n)), "image", "images"))
+	}
+	saved, cost := v.onMore(base, k, left, v.overhead)
+	return fmt.Sprintf("one more would finish in %s, save %s image-seconds of waiting (worth %s worker-seconds) and cost %s",
+		seconds(more.Finish), num(saved), num(v.p.WaitWorth*saved), num(cost))
+}
+
+// all writes n workers and those that never came, of whom the notes tell.
+func (v *view) all(n int) string {
+	if n+v.lost == v.max {
+		return workers(v.max) + ", the maximum"
+	}
+	return workers(n + v.lost)
 }
 
 // seconds writes a length of time as people say it.
