@@ -33,6 +33,7 @@ const (
 	WorkerBusy     WorkerState = "busy"     // it holds at least one image
 	WorkerIdle     WorkerState = "idle"
 	WorkerDraining WorkerState = "draining" // it finishes what it holds, and ends
+	WorkerSilent   WorkerState = "silent"   // it was ready, and cannot be heard any more
 )
 
 // Worker is one worker as people see it. All but its name is as it said last.

@@ -113,7 +113,7 @@ func openEC2(ctx context.Context, u *url.URL, shared sharedSettings, scaling sca
 	}
 	h.launcher, h.crew = launcher, fleet.CrewConfig{
 		Max: policy.Max, Exits: launcher.Exits(), MaxLife: s.maxLife,
-		StartDeadline: 5 * time.Minute, DrainTimeout: 3 * time.Minute,
+		StartDeadline: 5 * time.Minute, DrainTimeout: 3 * time.Minute, SilentFor: time.Minute,
 	}
 	log.Info("workers run on EC2", "fleet", c.Fleet, "region", conn.Region, "max", policy.Max)
 	return h, nil

@@ -23,8 +23,8 @@ type CrewConfig struct {
 	// DrainTimeout is how long a drained worker may take to end; then it is ended by force, unless it says that it
 	// still holds images. Default 1 min.
 	DrainTimeout time.Duration
-	// SilentFor is how long a worker that was ready may say nothing; then it is drained, and with that replaced.
-	// Default 1 min.
+	// SilentFor is how long a worker that was ready may say nothing; then it is drained, and soon after ended by force, since one that is
+	// stopped does not hear of a drain. Default 30 s.
 	SilentFor time.Duration
 	// MaxLife is when a worker is drained whatever it does, counted from its launch; 0 means never. A launcher that
 	// costs money gives its workers a time of death of its own besides, for when no controller is alive.
@@ -53,7 +53,8 @@ type Crew struct {
 	rate    float64 // images a second of one busy worker; 0 until one was measured
 	backoff backoff
 	turned  time.Time // of the last Resize
-	resumed time.Time // when Resize was called again after a gap, in which perhaps nobody could be heard
+	resumed time.Time // when Look found that Resize was not called for a while, in which perhaps nobody could be heard
+	deaf    time.Time // the same, or when of several workers none was heard
 }
 
 // member is a worker in the ledger.
@@ -67,6 +68,7 @@ type member struct {
 	leaving  time.Time // when it was told to go, or said that it goes; zero while it stays
 	report   Report    // its latest
 	heard    time.Time // when that came; zero before the first
+	silent   bool      // was ready, and has said nothing for so long that it is not reckoned with
 }
 
 // NewCrew returns a crew that knows no worker until Look.
@@ -74,7 +76,7 @@ func NewCrew(launcher Launcher, roster *Roster, log *slog.Logger, config CrewCon
 	config.Prefix = cmp.Or(config.Prefix, "ocelli-worker-")
 	config.StartDeadline = cmp.Or(config.StartDeadline, 2*time.Minute)
 	config.DrainTimeout = cmp.Or(config.DrainTimeout, time.Minute)
-	config.SilentFor = cmp.Or(config.SilentFor, time.Minute)
+	config.SilentFor = cmp.Or(config.SilentFor, 30*time.Second)
 	return &Crew{
 		launcher: launcher, roster: roster, log: log, config: config,
 		ledger: map[string]*member{}, ended: map[string]Exit{},
@@ -172,6 +174,41 @@ func (c *Crew) hear(now time.Time) {
 	}
 	if rates > 0 {
 		c.rate = sum / rates
+	}
+	c.doubt(now)
+}
+
+const (
+	// doubtAfter is how long a worker that was ready may say nothing and is still reckoned with: a busy machine, or one that lost its
+	// connection, may take some seconds.
+	doubtAfter = 2 * silence
+	// silentDrain is how long a worker may take to end that was drained because it was silent.
+	silentDrain = 10 * time.Second
+)
+
+// doubt marks the workers that are not reckoned with. Where none of several can be heard it is rather the bus that fails: it would be
+// dear to launch as many again at once, and SilentFor holds for them all the same.
+func (c *Crew) doubt(now time.Time) {
+	ready, unheard := 0, 0
+	for _, m := range c.ledger {
+		if m.leaving.IsZero() && !m.ready.IsZero() {
+			ready++
+			if now.Sub(m.heard) > doubtAfter {
+				unheard++
+			}
+		}
+	}
+	if now.Sub(c.turned) > silence {
+		c.resumed, c.deaf = now, now
+	} else if ready > 1 && unheard == ready {
+		c.deaf = now
+	}
+	for _, m := range c.ledger {
+		if m.leaving.IsZero() {
+			m.silent = !m.ready.IsZero() && min(now.Sub(m.heard), now.Sub(c.deaf)) > doubtAfter
+		} else if now.Sub(m.heard) <= silence {
+			m.silent = false
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	Idle     State = "idle"     // ready, with no image in hand
 	Busy     State = "busy"     // at work on at least one image
 	Draining State = "draining" // finishes what it holds, and ends
+	Silent   State = "silent"   // was ready and cannot be heard any more; no worker says it of itself
 	Gone     State = "gone"     // a worker's last word; never in a list of workers
 )
 

@@ -36,7 +36,7 @@ func (c Change) String() string {
 	return strings.Join(all, "; ")
 }
 
-// Resize makes the crew want workers strong, those not leaving counted: it launches what is missing under the
+// Resize makes the crew want workers strong, those not counted that are leaving or silent: it launches what is missing under the
 // lowest free names, or drains what is too much. It also ends the workers that are overdue. A worker that says
 // that it holds images is never ended by force. It does not wait for anything but the launcher's answer; what an
 // error left undone is tried again by the next Resize.
@@ -80,7 +80,11 @@ func (c *Crew) overdue(now time.Time) []string {
 		switch {
 		case !m.leaving.IsZero():
 			holds := now.Sub(m.heard) <= silence && m.report.Holding > 0
-			if now.Sub(m.leaving) >= c.config.DrainTimeout && !holds {
+			limit := c.config.DrainTimeout
+			if m.silent {
+				limit = min(limit, silentDrain)
+			}
+			if now.Sub(m.leaving) >= limit && !holds {
 				names = append(names, m.Name)
 			}
 		case m.ready.IsZero() && now.Sub(m.entered) >= c.config.StartDeadline:
@@ -105,15 +109,12 @@ func (c *Crew) giveUp(names []string) {
 	}
 }
 
-// excess returns the workers to be drained: those silent or alive for too long, and those beyond want. Of the latter
-// the first to go are those still starting, then the idle ones, then the busy ones, each from the highest number
+// excess returns the workers to be drained: those silent or alive for too long, and those beyond want. A silent one that is not
+// overdue may come back, and stays unless nobody is wanted. Of those beyond want the first to go are those still starting, then the idle ones, then the busy ones, each from the highest number
 // down: what is ready and at work is worth most.
 func (c *Crew) excess(now time.Time, want int) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now.Sub(c.turned) > silence {
-		c.resumed = now
-	}
 	c.turned = now
 	var names []string
 	var staying []*member
@@ -124,7 +125,9 @@ func (c *Crew) excess(now time.Time, want int) []string {
 		case !m.leaving.IsZero():
 		case silent, old:
 			c.log.Info("worker is replaced", "worker", m.Name, "id", m.ID, "silent", silent, "old", old)
+			m.silent = silent
 			names = append(names, m.Name)
+		case m.silent && want > 0:
 		default:
 			staying = append(staying, m)
 		}
@@ -165,7 +168,7 @@ func (c *Crew) reserve(now time.Time, want int) (names []string, held string) {
 	defer c.mu.Unlock()
 	staying := 0
 	for _, m := range c.ledger {
-		if m.leaving.IsZero() {
+		if m.leaving.IsZero() && !m.silent {
 			staying++
 		}
 	}
@@ -177,8 +180,8 @@ func (c *Crew) reserve(now time.Time, want int) (names []string, held string) {
 	}
 	for n := 1; staying+len(names) < want; n++ {
 		if c.config.Max > 0 && len(c.ledger) >= c.config.Max {
-			leaving := len(c.ledger) - staying - len(names)
-			return names, fmt.Sprintf("waiting for workers to end: of the %d that may be alive, those that are leaving number %d", c.config.Max, leaving)
+			others := len(c.ledger) - staying - len(names)
+			return names, fmt.Sprintf("waiting for workers to end: of the %d that may be alive, those that are leaving or silent number %d", c.config.Max, others)
 		}
 		name := c.config.Prefix + strconv.Itoa(n)
 		if c.ledger[name] != nil {

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -15,13 +16,14 @@ type Snapshot struct {
 	Starting []time.Time // of each worker that is not ready yet, when it was asked for; oldest first
 	Resting  []time.Time // of each idle one, when it was asked for; oldest first
 	Draining int         // told to go and not yet gone; in no other count
+	Silent   int         // ready once, and not heard of lately; in no other count, though they may still cost money
 	Holding  int         // images in the hands of all of them
 	// StartUp is how long a worker takes from its launch until it is ready, measured: the median of the latest, and
 	// what nine of ten need at most in StartUp90. Both are 0 until the first was measured.
 	StartUp   time.Duration
 	StartUp90 time.Duration
 	Rate      float64 // images a second that one busy worker finishes, as last heard; 0 until it was measured
-	Trouble   string  // one sentence while workers fail again and again, else ""
+	Trouble   string  // one sentence while workers fail again and again, or one is silent, else ""
 }
 
 // Running is the number of workers that are ready and stay.
@@ -55,6 +57,11 @@ func (c *Crew) snapshot(now time.Time) Snapshot {
 			s.Starting = append(s.Starting, m.Launched)
 		case Draining:
 			s.Draining++
+		case Silent:
+			s.Silent++
+			if s.Trouble == "" {
+				s.Trouble = fmt.Sprintf("%s has said nothing for %s: it is not reckoned with, and ended if it stays silent", m.Name, seconds(now.Sub(m.heard)))
+			}
 		}
 		s.Holding += m.report.Holding
 		s.Workers = append(s.Workers, Worker{Name: m.Name, PID: m.pid(), State: state})
@@ -70,6 +77,8 @@ func (m *member) state() State {
 		return Draining
 	case m.ready.IsZero():
 		return Starting
+	case m.silent:
+		return Silent
 	default:
 		return m.report.State
 	}

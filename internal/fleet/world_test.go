@@ -120,6 +120,25 @@ func (w *world) crash(name string) {
 	synctest.Wait()
 }
 
+// freeze makes a worker neither report nor listen to a drain, as a process does that is stopped.
+func (w *world) freeze(name string) {
+	w.t.Helper()
+	h := w.hand(name)
+	h.mute()
+	close(h.deaf)
+	synctest.Wait()
+}
+
+// unmute makes one report again that was mute.
+func (w *world) unmute(name string) {
+	w.t.Helper()
+	h := w.hand(name)
+	h.Leased(1)
+	h.Settled(1)
+	go h.Run(w.t.Context())
+	synctest.Wait()
+}
+
 // turn is one turn of a scaler's loop.
 func (w *world) turn(want int) (fleet.Snapshot, fleet.Change) {
 	w.t.Helper()

@@ -49,7 +49,7 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	gauge(waitingDesc, float64(waiting))
 	gauge(lostDesc, float64(g.lost(s, waiting, time.Now())))
 	out <- prometheus.MustNewConstMetric(startedDesc, prometheus.CounterValue, float64(g.source.Started()))
-	count := map[ocelli.WorkerState]int{ocelli.WorkerStarting: 0, ocelli.WorkerBusy: 0, ocelli.WorkerIdle: 0, ocelli.WorkerDraining: 0}
+	count := map[ocelli.WorkerState]int{ocelli.WorkerStarting: 0, ocelli.WorkerBusy: 0, ocelli.WorkerIdle: 0, ocelli.WorkerDraining: 0, ocelli.WorkerSilent: 0}
 	for _, w := range s.Workers {
 		count[w.State]++
 	}
