@@ -111,8 +111,9 @@ func (l *Loop) Calibration() (jobs int, within20 float64) {
 	return l.calibration.Count(), l.calibration.Within20()
 }
 
-// Run decides every second, and soon after each Wake, until ctx ends.
+// Run decides every second, and soon after each Wake, until ctx ends. It may be called again.
 func (l *Loop) Run(ctx context.Context) error {
+	defer l.forget()
 	tick := time.NewTicker(decideEvery)
 	defer tick.Stop()
 	for {
@@ -139,6 +140,13 @@ func (l *Loop) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// forget ends a term: another may lead now, and whoever leads next, be it this process again, knows nothing of who was needed meanwhile.
+func (l *Loop) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last, l.problem, l.arrivals = Decision{}, "", Arrivals{}
 }
 
 // step is one turn. Without a count of the queue it leaves the workers as they are.

@@ -217,6 +217,46 @@ func TestAChangedPolicyHoldsAtOnceAndIsRecorded(t *testing.T) {
 	})
 }
 
+// fixed is a crew of which a test says how it is.
+type fixed struct {
+	snapshot fleet.Snapshot
+	wants    []int
+}
+
+func (c *fixed) Look(context.Context) (fleet.Snapshot, error) { return c.snapshot, nil }
+
+func (c *fixed) Resize(_ context.Context, want int) (fleet.Change, error) {
+	c.wants = append(c.wants, want)
+	return fleet.Change{}, nil
+}
+
+// A controller that gets the lead back takes it, like any other that remembers nothing, that all workers were just needed.
+func TestASecondTermRemembersNothingOfTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		crew := &fixed{}
+		loop := scale.NewLoop(scale.Cloud(19), queue.NewMem(time.Minute, 10), crew, nil, quiet)
+		term := func(length time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), length)
+			defer cancel()
+			if err := loop.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		term(10 * time.Second)
+		if d, _ := loop.Last(); d.Reason != "" {
+			t.Errorf("who does not lead tells: %s", d.Reason)
+		}
+		time.Sleep(time.Hour) // another leads, and has ten workers at the end
+		crew.snapshot, crew.wants = fleet.Snapshot{Busy: 5, Idle: 5, Rate: 20}, nil
+		term(10*time.Second + time.Millisecond)
+		for i, want := range crew.wants {
+			if want != 10 {
+				t.Fatalf("at the turn %d of its second term it wants %d workers, want the 10 that another left", i, want)
+			}
+		}
+	})
+}
+
 // hanging is a crew of which the first look never gets an answer.
 type hanging struct {
 	looks atomic.Int32
