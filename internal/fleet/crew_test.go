@@ -88,7 +88,7 @@ func TestBusyWorkerFinishesWhatItHolds(t *testing.T) {
 		change := w.turns(time.Minute, 0)
 		diff(t, "change", fleet.Change{Drained: []string{w1}}, change)
 		diff(t, "states", map[string]fleet.State{w1: fleet.Draining}, w.states())
-		if seen := w.crew.Snapshot(); seen.Holding != 3 || seen.Draining != 1 || seen.Running() != 0 {
+		if seen := w.crew.Snapshot(); seen.Holding != 3 || seen.Draining != 1 || seen.Finishing != 1 || seen.Running() != 0 {
 			t.Errorf("the snapshot is %+v, want one worker that drains and holds 3", seen)
 		}
 		w.hand(w1).Settled(3)
@@ -138,7 +138,12 @@ func TestWorkerThatDoesNotGoIsEnded(t *testing.T) {
 	inWorld(t, 0, config, func(t *testing.T, w *world) {
 		w.turns(2*time.Second, 1)
 		close(w.hand(w1).deaf)
-		diff(t, "within the time", fleet.Change{Drained: []string{w1}}, w.turns(10*time.Second, 0))
+		diff(t, "within the time", fleet.Change{Drained: []string{w1}}, w.turns(3*time.Second, 0))
+		w.hand(w1).mute()
+		w.turns(7*time.Second, 0)
+		if seen := w.crew.Snapshot(); seen.Draining != 1 || seen.Finishing != 0 {
+			t.Errorf("%d drain, of which %d are said to finish what they hold; want 1 that is silent", seen.Draining, seen.Finishing)
+		}
 		diff(t, "after it", fleet.Change{Ended: []string{w1}}, w.turns(5*time.Second, 0))
 		diff(t, "states", map[string]fleet.State{}, w.states())
 		if trouble := w.crew.Snapshot().Trouble; trouble != "" {

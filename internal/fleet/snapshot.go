@@ -9,15 +9,16 @@ import (
 
 // Snapshot is what a crew knows of its workers at one moment.
 type Snapshot struct {
-	At       time.Time
-	Workers  []Worker    // all of them, by number
-	Busy     int         // ready, with images in hand
-	Idle     int         // ready, with none
-	Starting []time.Time // of each worker that is not ready yet, when it was asked for; oldest first
-	Resting  []time.Time // of each idle one, when it was asked for; oldest first
-	Draining int         // told to go and not yet gone; in no other count
-	Silent   int         // ready once, and not heard of lately; in no other count, though they may still cost money
-	Holding  int         // images in the hands of all of them
+	At        time.Time
+	Workers   []Worker    // all of them, by number
+	Busy      int         // ready, with images in hand
+	Idle      int         // ready, with none
+	Starting  []time.Time // of each worker that is not ready yet, when it was asked for; oldest first
+	Resting   []time.Time // of each idle one, when it was asked for; oldest first
+	Draining  int         // told to go and not yet gone
+	Finishing int         // of the draining ones those that can be heard: they finish what they hold
+	Silent    int         // ready once, and not heard of lately; they may still cost money
+	Holding   int         // images in the hands of all of them
 	// StartUp is how long a worker takes from its launch until it is ready, measured: the median of the latest, and
 	// what nine of ten need at most in StartUp90. Both are 0 until the first was measured.
 	StartUp   time.Duration
@@ -57,6 +58,9 @@ func (c *Crew) snapshot(now time.Time) Snapshot {
 			s.Starting = append(s.Starting, m.Launched)
 		case Draining:
 			s.Draining++
+			if now.Sub(m.heard) <= silence {
+				s.Finishing++
+			}
 		case Silent:
 			s.Silent++
 			if s.Trouble == "" {

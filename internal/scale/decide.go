@@ -51,9 +51,15 @@ func (v *view) need() (int, string) {
 			seconds(age), workers(v.staff()))
 	}
 	// What a queue counts exactly and nobody alive holds was held by workers that died. Some queues count it as leased until somebody
-	// asks for messages, so without a worker it would never come back.
+	// asks for messages, so without a worker it would never come back. A worker that is about to end may hold it, and has perhaps not said
+	// so yet: none is started for what it finishes in a moment.
 	if v.s.Exact && v.s.Ready == 0 && v.s.Leased > 0 && v.busy == 0 {
-		return 1, fmt.Sprintf("no worker alive holds the %s still leased: 1 worker takes them when their leases pass", count(v.s.Leased, "image", "images"))
+		switch {
+		case v.s.Finishing > 0 && v.arrival == 0:
+			return 0, "nothing waits, and workers that are about to end finish what is still leased: 0 workers"
+		case v.s.Finishing <= 0:
+			return 1, fmt.Sprintf("no worker alive holds the %s still leased: 1 worker takes them when their leases pass", count(v.s.Leased, "image", "images"))
+		}
 	}
 	if v.p.Name == Backlog {
 		return v.byBacklog()

@@ -206,7 +206,7 @@ func (l *Loop) seen(snapshot fleet.Snapshot, stats queue.Stats) Seen {
 		Arrived: stats.Sent, Arrival: l.arrivals.PerSecond(),
 		Rate: snapshot.Rate, Stretch: stretch,
 		Startup: Startup{P50: snapshot.StartUp.Seconds(), P90: snapshot.StartUp90.Seconds()},
-		Busy:    snapshot.Busy, Idle: snapshot.Idle, Prepaid: policy.prepaid(now, snapshot.Resting, snapshot.StartUp.Seconds()),
+		Busy:    snapshot.Busy, Idle: snapshot.Idle, Finishing: snapshot.Finishing, Prepaid: policy.prepaid(now, snapshot.Resting, snapshot.StartUp.Seconds()),
 		Last: last,
 	}
 	for _, asked := range snapshot.Starting {

@@ -130,10 +130,11 @@ type Seen struct {
 	Startup Startup `json:"startup_s"`     // measured start-up time
 	Stretch float64 `json:"stretch"`       // [Calibration.Stretch]; 0 is not known yet
 
-	Busy     int        `json:"busy"`               // workers that hold a lease
-	Idle     int        `json:"idle"`               // workers alive that hold none; draining ones are in neither
-	Prepaid  int        `json:"prepaid,omitempty"`  // of the idle ones: those whose paid time will last longer than a start-up
-	Starting []Starting `json:"starting,omitempty"` // workers asked for and not yet alive
+	Busy      int        `json:"busy"`                // workers that hold a lease
+	Idle      int        `json:"idle"`                // workers alive that hold none; draining ones are in neither
+	Finishing int        `json:"finishing,omitempty"` // draining ones that can be heard: they may hold some of what is leased
+	Prepaid   int        `json:"prepaid,omitempty"`   // of the idle ones: those whose paid time will last longer than a start-up
+	Starting  []Starting `json:"starting,omitempty"`  // workers asked for and not yet alive
 
 	Last Memory `json:"last"` // Next of the decision before; the zero value at first
 }
