@@ -59,7 +59,7 @@ type Crew struct {
 
 // member is a worker in the ledger.
 type member struct {
-	Instance           // ID is "" until Launch has returned
+	Instance           // ID is "" until Launch has returned; Launched is by this machine's clock, unless it was adopted
 	entered  time.Time // in the ledger
 	round    int       // of the backoff, after which it was launched
 	adopted  bool      // found in List, not launched here

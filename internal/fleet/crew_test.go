@@ -62,6 +62,38 @@ func TestStartingWorkersAreNotAskedForAgain(t *testing.T) {
 	})
 }
 
+// slow is a launcher whose clock is two minutes slow.
+type slow struct{ fleet.Launcher }
+
+func behind(all []fleet.Instance, err error) ([]fleet.Instance, error) {
+	for i := range all {
+		all[i].Launched = all[i].Launched.Add(-2 * time.Minute)
+	}
+	return all, err
+}
+
+func (s slow) Launch(ctx context.Context, names ...string) ([]fleet.Instance, error) {
+	return behind(s.Launcher.Launch(ctx, names...))
+}
+
+func (s slow) List(ctx context.Context) ([]fleet.Instance, error) {
+	return behind(s.Launcher.List(ctx))
+}
+
+// A machine rented elsewhere is not late because the clock there is.
+func TestTheLaunchersClockIsNotBelieved(t *testing.T) {
+	inWorld(t, 26*time.Second, fleet.CrewConfig{}, func(t *testing.T, w *world) {
+		w.crew = fleet.NewCrew(slow{w.mem}, w.roster, quiet, fleet.CrewConfig{})
+		asked := time.Now()
+		w.turns(20*time.Second, 1)
+		diff(t, "asked for at", []time.Time{asked}, w.crew.Snapshot().Starting)
+		w.turns(10*time.Second, 1)
+		if took := w.crew.Snapshot().StartUp; took != 26*time.Second {
+			t.Errorf("start-up time %v, want 26s", took)
+		}
+	})
+}
+
 func TestScaleInTakesWhatIsWorthLeast(t *testing.T) {
 	inWorld(t, time.Second, fleet.CrewConfig{}, func(t *testing.T, w *world) {
 		w.turns(3*time.Second, 3)

@@ -16,7 +16,7 @@ const NameEnv = "OCELLI_WORKER_NAME"
 type Instance struct {
 	Name     string    // "ocelli-worker-1": unique among those alive
 	ID       string    // the launcher's own: a process id, an EC2 instance id
-	Launched time.Time // when its launch was asked for
+	Launched time.Time // when its launch was asked for, by the launcher's clock
 }
 
 // Launcher is a seam: where workers come from.

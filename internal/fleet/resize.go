@@ -206,7 +206,7 @@ func (c *Crew) enter(names []string, launched []Instance, err error) []string {
 	var done []string
 	for _, inst := range launched {
 		if m := c.ledger[inst.Name]; m != nil {
-			m.Instance = inst
+			m.ID = inst.ID // when it was asked for this machine's clock knows best
 			done = append(done, inst.Name)
 		}
 	}
