@@ -108,7 +108,7 @@ func (c *Crew) Look(ctx context.Context) (Snapshot, error) {
 // looks for them every five seconds.
 const listenTime = 8 * time.Second
 
-// Listen looks until every worker that there is has been heard lately, but not for long: to a controller that takes over, one
+// Listen looks until every worker that stays has been heard lately, but not for long: to a controller that takes over, one
 // that it has not heard is one that starts, since so long that it would not be counted on any more, and would be replaced.
 func (c *Crew) Listen(ctx context.Context) {
 	for deadline := time.Now().Add(listenTime); ; {
@@ -127,7 +127,7 @@ func (c *Crew) allHeard() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range c.ledger {
-		if time.Since(m.heard) > silence {
+		if m.leaving.IsZero() && time.Since(m.heard) > silence {
 			return false
 		}
 	}
@@ -143,7 +143,11 @@ func (c *Crew) adopt(now time.Time, alive map[string]Instance) {
 			continue
 		}
 		c.log.Info("found a worker that this controller did not launch", "worker", name, "id", inst.ID)
-		c.ledger[name] = &member{Instance: inst, entered: now, round: c.backoff.round, adopted: true}
+		m = &member{Instance: inst, entered: now, round: c.backoff.round, adopted: true}
+		if inst.Ending {
+			m.leaving = now
+		}
+		c.ledger[name] = m
 	}
 }
 

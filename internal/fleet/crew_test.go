@@ -355,6 +355,36 @@ func TestWorkersOfAnEarlierControllerAreAdopted(t *testing.T) {
 	})
 }
 
+// endingAll is a launcher that sees all its workers end.
+type endingAll struct{ fleet.Launcher }
+
+func (e endingAll) List(ctx context.Context) ([]fleet.Instance, error) {
+	all, err := e.Launcher.List(ctx)
+	for i := range all {
+		all[i].Ending = true
+	}
+	return all, err
+}
+
+// Machines that shut down take a minute over it; a controller that takes over meanwhile neither counts on them nor waits to hear of them.
+func TestAWorkerThatEndsIsAdoptedAsOneThatLeaves(t *testing.T) {
+	inWorld(t, 0, fleet.CrewConfig{}, func(t *testing.T, w *world) {
+		w.turns(3*time.Second, 2)
+		w.freeze(w1)
+		w.freeze(w2)
+		time.Sleep(time.Minute)
+		w.crew = fleet.NewCrew(endingAll{w.mem}, w.roster, quiet, fleet.CrewConfig{})
+		began := time.Now()
+		w.crew.Listen(t.Context())
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it listened for %v", took)
+		}
+		diff(t, "states", map[string]fleet.State{w1: fleet.Draining, w2: fleet.Draining}, w.states())
+		_, change := w.turn(1)
+		diff(t, "change", fleet.Change{Launched: []string{w3}}, change)
+	})
+}
+
 // A controller that takes over hears who is there before it counts: otherwise workers that have been at work for long would be taken for
 // ones that never came.
 func TestANewControllerListensFirst(t *testing.T) {

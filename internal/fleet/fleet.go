@@ -17,6 +17,7 @@ type Instance struct {
 	Name     string    // "ocelli-worker-1": unique among those alive
 	ID       string    // the launcher's own: a process id, an EC2 instance id
 	Launched time.Time // when its launch was asked for, by the launcher's clock
+	Ending   bool      // told to go, by whomever, as far as the launcher can see that
 }
 
 // Launcher is a seam: where workers come from.

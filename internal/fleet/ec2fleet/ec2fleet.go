@@ -119,8 +119,8 @@ type Launcher struct {
 	unknown   pending    // the last launch whose outcome is not known; guarded by launching
 
 	mu    sync.Mutex
-	fresh map[string]machine // by id: launched here, and not seen in EC2's list yet
-	alive map[string]string  // name by id, as of the last List: whoever leaves it has ended
+	fresh map[string]fleet.Instance // by id: launched here, and not seen in EC2's list yet
+	alive map[string]string         // name by id, as of the last List: whoever leaves it has ended
 }
 
 // pending is a launch whose answer was lost.
@@ -171,7 +171,7 @@ func newLauncher(c Config, api calls) *Launcher {
 	return &Launcher{
 		config: c, calls: api,
 		exits: make(chan fleet.Exit, 256),
-		fresh: map[string]machine{}, alive: map[string]string{},
+		fresh: map[string]fleet.Instance{}, alive: map[string]string{},
 	}
 }
 

@@ -35,7 +35,7 @@ func (l *Launcher) Launch(ctx context.Context, names ...string) ([]fleet.Instanc
 	found := map[string]fleet.Instance{}
 	for _, m := range machines {
 		if _, twice := found[m.Name]; !twice {
-			found[m.Name] = m.Instance
+			found[m.Name] = m
 		}
 	}
 	missing, errs := l.missing(names, found)
@@ -147,9 +147,9 @@ func (l *Launcher) enter(out *ec2.RunInstancesOutput) []fleet.Instance {
 	defer l.mu.Unlock()
 	var all []fleet.Instance
 	for _, inst := range out.Instances {
-		m := machineOf(inst)
+		m := instanceOf(inst)
 		l.fresh[m.ID], l.alive[m.ID] = m, m.Name
-		all = append(all, m.Instance)
+		all = append(all, m)
 	}
 	return all
 }

@@ -324,6 +324,19 @@ func TestDrainShutsDownInOrderAndTerminateDoesNot(t *testing.T) {
 	}
 }
 
+func TestAnInstanceThatShutsDownIsListedAsEnding(t *testing.T) {
+	a := newAccount()
+	l := a.launcher(nil)
+	if _, err := l.Launch(t.Context(), "w-1", "w-2"); err != nil {
+		t.Fatal(err)
+	}
+	a.all[1].State = &types.InstanceState{Name: types.InstanceStateNameShuttingDown}
+	all, err := l.List(t.Context())
+	if err != nil || len(all) != 2 || all[0].Ending || !all[1].Ending {
+		t.Errorf("List: %+v, %v; want w-2 alone as ending", all, err)
+	}
+}
+
 // EC2 ends none of a call's instances when it does not know one of them.
 func TestAnInstanceThatIsGoneKeepsNoOtherAlive(t *testing.T) {
 	a := newAccount()

@@ -25,17 +25,11 @@ const lag = 2 * time.Minute
 // stopped by hand.
 var aliveStates = []string{"pending", "running", "shutting-down", "stopping", "stopped"}
 
-// machine is an instance as EC2 describes it.
-type machine struct {
-	fleet.Instance
-	ending bool
-}
-
-// machineOf reads a description. An instance whose name cannot be told, since it has the tag of the fleet from somebody else, is
+// instanceOf reads a description. An instance whose name cannot be told, since it has the tag of the fleet from somebody else, is
 // called by its id: whoever looks after the fleet ends it when it stays silent.
-func machineOf(inst types.Instance) machine {
-	m := machine{Instance: fleet.Instance{ID: aws.ToString(inst.InstanceId), Launched: aws.ToTime(inst.LaunchTime)}}
-	m.Name = m.ID
+func instanceOf(inst types.Instance) fleet.Instance {
+	id := aws.ToString(inst.InstanceId)
+	m := fleet.Instance{Name: id, ID: id, Launched: aws.ToTime(inst.LaunchTime)}
 	var names []string
 	for part := 1; ; part++ {
 		value, ok := tagValue(inst.Tags, namesTag+strconv.Itoa(part))
@@ -49,7 +43,7 @@ func machineOf(inst types.Instance) machine {
 		m.Name = names[index]
 	}
 	if inst.State != nil {
-		m.ending = inst.State.Name == types.InstanceStateNameShuttingDown
+		m.Ending = inst.State.Name == types.InstanceStateNameShuttingDown
 	}
 	return m
 }
@@ -77,12 +71,12 @@ func (l *Launcher) List(ctx context.Context) ([]fleet.Instance, error) {
 	var twice []string
 	for i, m := range machines {
 		if i > 0 && machines[i-1].Name == m.Name {
-			if !m.ending {
+			if !m.Ending {
 				twice = append(twice, m.ID)
 			}
 			continue
 		}
-		all = append(all, m.Instance)
+		all = append(all, m)
 	}
 	if err := l.end(ctx, twice, false); err != nil {
 		return nil, err
@@ -94,17 +88,17 @@ func (l *Launcher) List(ctx context.Context) ([]fleet.Instance, error) {
 }
 
 // machines returns all instances alive by name; of those with one name the oldest that stays comes first.
-func (l *Launcher) machines(ctx context.Context) ([]machine, error) {
+func (l *Launcher) machines(ctx context.Context) ([]fleet.Instance, error) {
 	described, err := l.describe(ctx,
 		filter("tag:"+fleetTag, l.config.Fleet), filter("instance-state-name", aliveStates...))
 	if err != nil {
 		return nil, err
 	}
-	var all []machine
+	var all []fleet.Instance
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, inst := range described {
-		m := machineOf(inst)
+		m := instanceOf(inst)
 		all = append(all, m)
 		delete(l.fresh, m.ID)
 	}
@@ -115,8 +109,8 @@ func (l *Launcher) machines(ctx context.Context) ([]machine, error) {
 		}
 		all = append(all, m)
 	}
-	slices.SortFunc(all, func(a, b machine) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), compareBool(a.ending, b.ending), a.Launched.Compare(b.Launched), cmp.Compare(a.ID, b.ID))
+	slices.SortFunc(all, func(a, b fleet.Instance) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), compareBool(a.Ending, b.Ending), a.Launched.Compare(b.Launched), cmp.Compare(a.ID, b.ID))
 	})
 	return all, nil
 }
@@ -225,7 +219,7 @@ func (l *Launcher) endNamed(ctx context.Context, verb string, names []string, fo
 	}
 	var ids []string
 	for _, m := range machines {
-		if slices.Contains(names, m.Name) && (force || !m.ending) {
+		if slices.Contains(names, m.Name) && (force || !m.Ending) {
 			ids = append(ids, m.ID)
 		}
 	}
