@@ -56,6 +56,13 @@ func (b *backoff) proven(round int) {
 	}
 }
 
+// forget ends the row where nothing has failed for so long: perhaps no more workers were wanted, and none was launched that could be proven.
+func (b *backoff) forget(now time.Time, after time.Duration) {
+	if now.Sub(b.last) >= after {
+		*b = backoff{round: b.round}
+	}
+}
+
 // held returns how long launches must still wait.
 func (b *backoff) held(now time.Time) time.Duration { return max(0, b.next.Sub(now)) }
 

@@ -101,6 +101,8 @@ func (c *Crew) Look(ctx context.Context) (Snapshot, error) {
 	c.hear(now)
 	c.collectExits()
 	c.strike(now, alive)
+	// Where one is still wanted, the next try comes within backoffMax, and what comes of it is known within the deadline.
+	c.backoff.forget(now, c.config.StartDeadline+2*backoffMax)
 	return c.snapshot(now), nil
 }
 

@@ -224,6 +224,37 @@ func TestCrashLoopIsHeldBack(t *testing.T) {
 	})
 }
 
+func TestTroubleIsForgottenWhenNobodyIsMissing(t *testing.T) {
+	inWorld(t, 0, fleet.CrewConfig{}, func(t *testing.T, w *world) {
+		w.turns(15*time.Second, 2)
+		for range 40 { // a third cannot be had
+			w.crew.Look(t.Context())
+			w.faulty.FailNext(false)
+			w.crew.Resize(t.Context(), 3)
+			w.faulty.Heal()
+			time.Sleep(5 * time.Second)
+		}
+		if trouble := w.crew.Snapshot().Trouble; !strings.Contains(trouble, "ocelli-worker-3 could not be started") {
+			t.Errorf("while it fails, trouble: %q", trouble)
+		}
+		w.turns(5*time.Minute, 2) // and is wanted no more
+		if trouble := w.crew.Snapshot().Trouble; trouble != "" {
+			t.Errorf("five minutes later, trouble: %s", trouble)
+		}
+	})
+}
+
+// Each worker fails only when its time to get ready has passed, and that is no time in which nothing fails.
+func TestSlowFailuresAreOneRow(t *testing.T) {
+	inWorld(t, 0, fleet.CrewConfig{StartDeadline: 5 * time.Minute}, func(t *testing.T, w *world) {
+		w.begin = func(ctx context.Context, _ string) error { <-ctx.Done(); return nil }
+		w.turns(time.Hour, 1)
+		if trouble := w.crew.Snapshot().Trouble; !strings.HasPrefix(trouble, "workers failed 1") {
+			t.Errorf("after an hour, trouble: %q", trouble)
+		}
+	})
+}
+
 func TestHealthyNeighbourDoesNotEndACrashLoop(t *testing.T) {
 	inWorld(t, 0, fleet.CrewConfig{}, func(t *testing.T, w *world) {
 		w.turns(15*time.Second, 1)
