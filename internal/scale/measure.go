@@ -66,8 +66,9 @@ func (t *StartupTimes) Startup() Startup { return t.seen }
 // batch that takes less than 4 s to arrive leaves no trace, and a stream that began is known in full after
 // 14 s; until then it is seen as backlog.
 type Arrivals struct {
-	counts [arrivalSlots]float64
-	slot   int64 // number of the newest slot, counted from the epoch
+	counts [arrivalSlots]float64 // a ring
+	newest int                   // the newest slot in it
+	slot   int64                 // the number of that one, counted from the epoch
 	total  int64
 	began  bool
 }
@@ -79,7 +80,7 @@ const (
 )
 
 // Observe notes how many images had arrived in total at a moment. A total smaller than the one before begins
-// a new count. Moments that run backwards are taken as the newest.
+// a new count. A moment before the last one, of a clock that was set back, is taken as the newest, and time goes on from there.
 func (a *Arrivals) Observe(now time.Time, total int64) {
 	slot := now.UnixNano() / int64(slotLength)
 	if !a.began {
@@ -88,19 +89,17 @@ func (a *Arrivals) Observe(now time.Time, total int64) {
 	}
 	a.forward(slot)
 	if total > a.total {
-		a.counts[((a.slot%arrivalSlots)+arrivalSlots)%arrivalSlots] += float64(total - a.total)
+		a.counts[a.newest] += float64(total - a.total)
 	}
 	a.total = total
 }
 
 func (a *Arrivals) forward(slot int64) {
-	if slot-a.slot >= arrivalSlots {
-		a.counts, a.slot = [arrivalSlots]float64{}, slot
+	for range min(slot-a.slot, arrivalSlots) {
+		a.newest = (a.newest + 1) % arrivalSlots
+		a.counts[a.newest] = 0
 	}
-	for a.slot < slot {
-		a.slot++
-		a.counts[((a.slot%arrivalSlots)+arrivalSlots)%arrivalSlots] = 0
-	}
+	a.slot = slot
 }
 
 // PerSecond is the rate of the stream as of the last observation.

@@ -98,6 +98,30 @@ func TestArrivals(t *testing.T) {
 	}
 }
 
+func TestArrivalsGoOnWhereTheClockIsSetBack(t *testing.T) {
+	var a Arrivals
+	total := int64(0)
+	stream := func(from time.Time, seconds int, each int64) {
+		for s := range seconds {
+			total += each
+			a.Observe(from.Add(time.Duration(s)*time.Second), total)
+		}
+	}
+	stream(now, 60, 100)
+	stream(now.Add(-time.Hour), 1, 100)
+	if r := a.PerSecond(); math.Abs(r-100) > 15 {
+		t.Errorf("as the clock is set back a stream of 100 a second is taken for %v", r)
+	}
+	stream(now.Add(-time.Hour), 20, 0)
+	if r := a.PerSecond(); r != 0 {
+		t.Errorf("a stream that ended as the clock was set back is taken for %v", r)
+	}
+	stream(now.Add(-2*time.Hour), 20, 100)
+	if r := a.PerSecond(); math.Abs(r-100) > 15 {
+		t.Errorf("a stream of 100 a second that began as the clock was set back is taken for %v", r)
+	}
+}
+
 func TestArrivalsNoise(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	r := observe(300, func(int) int64 { return int64(80 + 40*rng.Float64()) })
