@@ -25,7 +25,8 @@ const (
 	farOff      = math.MaxInt64 / float64(1e9) // seconds that a [time.Duration] cannot tell
 )
 
-// Outlook is what a loop tells web nodes of other processes: its latest decision, and what keeps it from acting on it.
+// Outlook is what a loop tells web nodes of other processes: its latest decision, without what was done and what was remembered, which
+// may be too long for a message, and what keeps it from acting on it.
 type Outlook struct {
 	Decision Decision `json:"decision"`
 	Problem  string   `json:"problem,omitempty"`
@@ -71,6 +72,7 @@ func (t *Teller) Run(ctx context.Context) error {
 	defer tick.Stop()
 	var told Outlook
 	var at time.Time
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -79,6 +81,7 @@ func (t *Teller) Run(ctx context.Context) error {
 		}
 		var o Outlook
 		o.Decision, o.Problem = t.loop.Last()
+		o.Decision.Done, o.Decision.Seen.Last = nil, Memory{}
 		gap := tellIdle
 		if o.Decision.Seen.Ready+o.Decision.Seen.Leased > 0 {
 			gap = tellBusy
@@ -88,9 +91,14 @@ func (t *Teller) Run(ctx context.Context) error {
 			continue
 		}
 		told, at = o, time.Now()
-		if body, err := json.Marshal(o); err == nil {
-			_ = t.bus.Publish(ctx, outlookTopic, body) // another follows
+		body, err := json.Marshal(o)
+		if err == nil {
+			err = t.bus.Publish(ctx, outlookTopic, body)
 		}
+		if err != nil && !failing && ctx.Err() == nil {
+			t.loop.log.Warn("the web nodes cannot be told how many workers there should be; trying again", "error", err)
+		}
+		failing = err != nil
 	}
 }
 

@@ -86,6 +86,77 @@ func TestAFollowerKnowsWhatTheLoopDecides(t *testing.T) {
 	})
 }
 
+// launching is a crew that has launched some workers at each turn so far, and none is ready yet.
+type launching struct {
+	each  int
+	asked []time.Time
+}
+
+func (c *launching) Look(context.Context) (fleet.Snapshot, error) {
+	return fleet.Snapshot{Rate: 10, StartUp: time.Hour, StartUp90: time.Hour, Starting: c.asked}, nil
+}
+
+func (c *launching) Resize(context.Context, int) (change fleet.Change, err error) {
+	for range c.each {
+		time.Sleep(time.Microsecond)
+		c.asked = append(c.asked, time.Now())
+		change.Launched = append(change.Launched, fmt.Sprintf("ocelli-worker-%d", len(c.asked)))
+	}
+	return change, nil
+}
+
+// However many workers start, what web nodes are told of it fits into a message.
+func TestAFollowerHearsOfThousandsOfWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		bus := notify.NewMem()
+		loop := NewLoop(Cloud(20_000), queue.NewMem(time.Minute, 10), &launching{each: 4000}, nil, slog.New(slog.DiscardHandler))
+		follower := NewFollower(bus)
+		ended := make(chan error, 3)
+		for _, run := range []func(context.Context) error{loop.Run, NewTeller(bus, loop).Run, follower.Run} {
+			go func() { ended <- run(ctx) }()
+		}
+		time.Sleep(15 * time.Second)
+		if o, fresh := follower.Last(); !fresh || o.Decision.Seen.staff() < 10_000 {
+			t.Errorf("the follower has heard of %d workers that start, want more than 10,000", o.Decision.Seen.staff())
+		}
+		cancel()
+		if err := errors.Join(<-ended, <-ended, <-ended); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWorkersThatStartAreToldInFewGroups(t *testing.T) {
+	now := time.Now()
+	var asked []time.Time
+	for i := range 3 {
+		asked = append(asked, now.Add(time.Duration(i/2)*time.Millisecond))
+	}
+	if got := grouped(asked); len(got) != 2 || got[0] != (Starting{2, asked[0]}) || got[1] != (Starting{1, asked[2]}) {
+		t.Errorf("of %v these groups were made: %v", asked, got)
+	}
+	asked = append([]time.Time{now.Add(-24 * time.Hour)}, asked...) // one that never came makes the others no less distinct
+	for i := range 1000 {
+		asked = append(asked, now.Add(time.Duration(i+2)*300*time.Millisecond))
+	}
+	got := grouped(asked)
+	n := 0
+	for i, g := range got {
+		if i > 0 && g.Asked.Sub(asked[n]) != 0 {
+			t.Errorf("the group %d was asked for at %v, want %v, like its first", i, g.Asked, asked[n])
+		}
+		n += g.Count
+		if late := asked[n-1].Sub(g.Asked); late > 10*time.Second {
+			t.Errorf("in the group %d are workers that were asked for %v apart", i, late)
+		}
+	}
+	if n != len(asked) || len(got) > mostGroups {
+		t.Errorf("%d workers in %d groups, want %d in at most %d", n, len(got), len(asked), mostGroups)
+	}
+}
+
 func TestWakeUpsAreFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := notify.NewMem()

@@ -201,16 +201,32 @@ func (l *Loop) seen(snapshot fleet.Snapshot, stats queue.Stats) Seen {
 	l.mu.Lock()
 	last, stretch, policy := l.last.Next, l.calibration.Stretch(), l.policy
 	l.mu.Unlock()
-	s := Seen{
+	return Seen{
 		Now: now, Ready: stats.Ready, Leased: stats.Leased, Oldest: stats.Oldest.Seconds(), Exact: stats.Exact,
 		Arrived: stats.Sent, Arrival: l.arrivals.PerSecond(),
 		Rate: snapshot.Rate, Stretch: stretch,
 		Startup: Startup{P50: snapshot.StartUp.Seconds(), P90: snapshot.StartUp90.Seconds()},
 		Busy:    snapshot.Busy, Idle: snapshot.Idle, Finishing: snapshot.Finishing, Prepaid: policy.prepaid(now, snapshot.Resting, snapshot.StartUp.Seconds()),
-		Last: last,
+		Starting: grouped(snapshot.Starting), Last: last,
 	}
-	for _, asked := range snapshot.Starting {
-		s.Starting = append(s.Starting, Starting{Count: 1, Asked: asked})
+}
+
+// mostGroups bounds the groups of starting workers that a decision tells apart: it is told to web nodes in one message.
+const mostGroups = 64
+
+// grouped puts workers that were asked for at one time, or nearly so where that makes too many groups, together. asked has the oldest first.
+func grouped(asked []time.Time) []Starting {
+	for grain := time.Duration(0); ; grain = max(2*grain, 10*time.Millisecond) {
+		var groups []Starting
+		for _, at := range asked {
+			if last := len(groups) - 1; last >= 0 && at.Sub(groups[last].Asked) <= grain {
+				groups[last].Count++
+			} else {
+				groups = append(groups, Starting{Count: 1, Asked: at})
+			}
+		}
+		if len(groups) <= mostGroups {
+			return groups
+		}
 	}
-	return s
 }
