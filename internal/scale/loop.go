@@ -157,11 +157,12 @@ func (l *Loop) step(ctx context.Context) (problem string, err error) {
 	if err != nil {
 		return "", err
 	}
+	counted := time.Now() // or a little later
 	stats, err := l.queue.Stats(ctx)
 	if err != nil {
 		return "", fmt.Errorf("counting the queue: %w", err)
 	}
-	seen := l.seen(snapshot, stats)
+	seen := l.seen(snapshot, counted, stats)
 	policy, what := l.takeChange()
 	d := Decide(policy, seen)
 	d.Changed = what
@@ -195,14 +196,14 @@ func (l *Loop) takeChange() (Policy, string) {
 }
 
 // seen puts together what is known now.
-func (l *Loop) seen(snapshot fleet.Snapshot, stats queue.Stats) Seen {
+func (l *Loop) seen(snapshot fleet.Snapshot, counted time.Time, stats queue.Stats) Seen {
 	now := time.Now()
 	l.arrivals.Observe(now, stats.Sent)
 	l.mu.Lock()
 	last, stretch, policy := l.last.Next, l.calibration.Stretch(), l.policy
 	l.mu.Unlock()
 	return Seen{
-		Now: now, Ready: stats.Ready, Leased: stats.Leased, Oldest: stats.Oldest.Seconds(), Exact: stats.Exact,
+		Now: now, Counted: counted, Ready: stats.Ready, Leased: stats.Leased, Oldest: stats.Oldest.Seconds(), Exact: stats.Exact,
 		Arrived: stats.Sent, Arrival: l.arrivals.PerSecond(),
 		Rate: snapshot.Rate, Stretch: stretch,
 		Startup: Startup{P50: snapshot.StartUp.Seconds(), P90: snapshot.StartUp90.Seconds()},

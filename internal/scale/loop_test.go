@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -253,6 +254,36 @@ func TestASecondTermRemembersNothingOfTheFirst(t *testing.T) {
 			if want != 10 {
 				t.Fatalf("at the turn %d of its second term it wants %d workers, want the 10 that another left", i, want)
 			}
+		}
+	})
+}
+
+// slowlyCounted is a queue whose counts are under way for long.
+type slowlyCounted struct{ queue.Queue }
+
+func (q slowlyCounted) Stats(ctx context.Context) (queue.Stats, error) {
+	stats, err := q.Queue.Stats(ctx)
+	time.Sleep(20 * time.Second)
+	return stats, err
+}
+
+func TestNothingIsDecidedOnAnOldCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := queue.NewMem(time.Minute, 100)
+		for i := range 100 {
+			if err := q.Send(t.Context(), queue.Message{ID: fmt.Sprint(i), Body: []byte("x")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		crew := &fixed{snapshot: fleet.Snapshot{Idle: 3}}
+		loop := scale.NewLoop(scale.Local(19), slowlyCounted{q}, crew, nil, quiet)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if err := loop.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if len(crew.wants) == 0 || slices.Max(crew.wants) != 3 || slices.Min(crew.wants) != 3 {
+			t.Errorf("on a count of 20 s ago it wanted %v workers, want the 3 that there are", crew.wants)
 		}
 	})
 }
