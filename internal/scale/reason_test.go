@@ -36,6 +36,7 @@ func anySeen(rng *rand.Rand) (Policy, Seen) {
 	} else if rng.IntN(4) == 0 {
 		s.Leased = int64(rng.IntN(5))
 	}
+	s.Finishing = rng.IntN(3) / 2
 	if rng.IntN(2) == 0 {
 		s.Arrival = float64(rng.IntN(200)) / 3
 	}
