@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -224,6 +226,43 @@ func TestRetryPutsBackWhatFailed(t *testing.T) {
 	}
 	if len(s.sent(t)) > 0 {
 		t.Error("and yet something is sent")
+	}
+}
+
+// hooked is a store that calls before each call that changes something.
+type hooked struct {
+	blob.Store
+	before func(op blobtest.Op, key string)
+}
+
+func (h *hooked) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
+	h.before(blobtest.Put, key)
+	return h.Store.Put(ctx, key, r)
+}
+
+func (h *hooked) Delete(ctx context.Context, keys ...string) error {
+	for _, key := range keys {
+		h.before(blobtest.Delete, key)
+	}
+	return h.Store.Delete(ctx, keys...)
+}
+
+// A worker may lease a message from before the deadline as soon as the result that says so is gone.
+func TestADeadlineIsLiftedBeforeTheResultsGo(t *testing.T) {
+	s := newShop()
+	id := s.add(t, time.Now(), "xx")
+	var gone atomic.Int64
+	jobs := on(&hooked{s.mem, func(op blobtest.Op, key string) {
+		if op != blobtest.Delete || !strings.HasPrefix(key, ocelli.OutputPrefix(id)) {
+			return
+		}
+		gone.Add(1)
+		if m, err := s.Results.LoadManifest(t.Context(), id); err != nil || !m.Deadline.IsZero() {
+			t.Errorf("a result goes while the deadline stands: %+v, %v", m, err)
+		}
+	}}, s.queue)
+	if _, err := jobs.Retry(t.Context(), id); err != nil || gone.Load() != 2 {
+		t.Errorf("%d results went: %v", gone.Load(), err)
 	}
 }
 

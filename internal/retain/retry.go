@@ -142,12 +142,18 @@ func (j *Jobs) finishRetry(ctx context.Context, id ocelli.JobID) (int, error) {
 	if err != nil || len(images) == 0 {
 		return 0, err
 	}
+	// First the deadline: whoever leases a message from before looks whether it still holds, once the result is gone.
+	if !m.Deadline.IsZero() {
+		m.Deadline = time.Time{}
+		if err := j.Results.ReplaceManifest(ctx, *m); err != nil {
+			return 0, err
+		}
+	}
 	waiting, err := j.clear(ctx, id, images)
 	if err != nil {
 		return 0, err
 	}
 	m.Retries++
-	m.Deadline = time.Time{}
 	if err := j.Results.ReplaceManifest(ctx, *m); err != nil {
 		return 0, err
 	}

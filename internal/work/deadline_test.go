@@ -8,6 +8,8 @@ import (
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/result"
+	"github.com/ocelli/ocelli/internal/retain"
 )
 
 // Workers come when the deadline has passed: each image says so, and none is worked on.
@@ -70,4 +72,31 @@ func TestAJobWithoutWorkersEndsAtItsDeadline(t *testing.T) {
 			})
 		})
 	}
+}
+
+// No worker comes before the deadline, and the job is put back after it: the messages from before, which come first, do not end it again.
+func TestAJobThatIsPutBackHasNoDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		blobs, q := new(blob.Mem), queue.NewMem(lease, 1000)
+		s := newService(blobs, q)
+		m := intake.NewJob()
+		m.Deadline = m.Created.Add(30 * time.Second)
+		if _, err := s.intake.Submit(t.Context(), m, files("r", red, "g", green)); err != nil {
+			t.Fatal(err)
+		}
+		ctx := s.start(t, 0)
+		go func() { _ = s.intake.Run(ctx) }()
+		s.ended(t, m.ID)
+		jobs := &retain.Jobs{Blobs: blobs, Results: &result.Store{Blobs: blobs, Bus: s.bus}, Queue: q, Store: s.intake.Store,
+			Topic: s.tracker.Topic(), Backlog: 1000, Forget: s.tracker.Forget}
+		if n, err := jobs.Retry(ctx, m.ID); n != 2 || err != nil {
+			t.Fatalf("%d images were put back: %v", n, err)
+		}
+		ended := make(chan struct{})
+		go func() { _ = s.worker("w1").Run(ctx, nil); close(ended) }()
+		t.Cleanup(func() { <-ended })
+		if got := outcome(s.ended(t, m.ID)); got != "r=red g=green" {
+			t.Errorf("got %s", got)
+		}
+	})
 }

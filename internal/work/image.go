@@ -46,12 +46,12 @@ func (w *Worker) handle(ctx context.Context, d *queue.Delivery) bool {
 	ctx, traced := w.Tracer.Work(ctx, task, d.Attempt)
 	defer traced(&res)
 
+	if (d.Attempt > 1 || overdue(task)) && w.done(ctx, task, log) {
+		w.ack(ctx, d)
+		return true
+	}
 	// A suspect is alone until its result is kept: a crash of another one in between would count against it.
 	if d.Attempt > 1 {
-		if w.done(ctx, task, log) {
-			w.ack(ctx, d)
-			return true
-		}
 		w.alone.Lock()
 		defer w.alone.Unlock()
 	}
@@ -129,8 +129,10 @@ func (w *Worker) recognise(ctx context.Context, d *queue.Delivery, task ocelli.T
 	defer leave()
 	began := time.Now()
 	res.Timings.Queued = ms(began.Sub(task.Accepted))
-	if !task.Deadline.IsZero() && began.After(task.Deadline) {
-		return 0, ocelli.Errorf(ocelli.DeadlineExceeded, "%s had no turn before the deadline of its job: send it again with more time", task.Name)
+	if overdue(task) {
+		if err := w.insist(ctx, "reading the deadline", log, func() error { return w.late(ctx, task) }); err != nil {
+			return 0, err
+		}
 	}
 	// Who watches is told only of images that take long enough to be seen.
 	defer time.AfterFunc(startedAfter, func() { w.Results.Started(ctx, task.Image, task.ReplyTo) }).Stop()
@@ -232,8 +234,26 @@ func (w *Worker) get(ctx context.Context, task ocelli.Task) ([]byte, error) {
 	return data.Bytes(), nil
 }
 
-// done reports whether an image that comes again has its result already: then only the ack was lost, and it is told and not
-// worked on once more. Where the store does not answer, that is found out when the next result is saved.
+// overdue reports whether the deadline with which an image was sent has passed.
+func overdue(task ocelli.Task) bool {
+	return !task.Deadline.IsZero() && time.Now().After(task.Deadline)
+}
+
+// late returns the fault of an overdue image, and nil where its job has no deadline any more: who puts an image back lifts that, and the
+// message may be from before.
+func (w *Worker) late(ctx context.Context, task ocelli.Task) error {
+	m, err := w.Results.LoadManifest(ctx, task.Job())
+	switch {
+	case err == nil && m.Deadline.IsZero():
+		return nil
+	case err != nil && !errors.Is(err, blob.ErrNotFound): // there is none while the upload runs
+		return err
+	}
+	return ocelli.Errorf(ocelli.DeadlineExceeded, "%s had no turn before the deadline of its job: send it again with more time", task.Name)
+}
+
+// done reports whether an image that comes again, or too late, has its result already: then only the ack was lost, or somebody has ended its
+// job, and it is told and not worked on once more. Where the store does not answer, that is found out when the next result is saved.
 func (w *Worker) done(ctx context.Context, task ocelli.Task, log *slog.Logger) bool {
 	stands, err := w.Results.Load(ctx, task.Job(), task.Image)
 	if err != nil {
