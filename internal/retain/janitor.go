@@ -133,16 +133,18 @@ func (j *Janitor) finish(ctx context.Context) error {
 			errs = append(errs, j.Jobs.finishDelete(ctx, id))
 		}
 	}
-	last := ocelli.JobID("")
+	retries := map[ocelli.JobID][]ocelli.ImageID{}
 	for info, err := range j.Jobs.Blobs.List(ctx, retriesPrefix) {
 		if err != nil {
 			return err
 		}
-		if id := ocelli.JobID(jobOf(info.Key, retriesPrefix)); id.Valid() && id != last && j.abandoned(info) {
-			last = id
-			_, err := j.Jobs.finishRetry(ctx, id)
-			errs = append(errs, err)
+		if image, ok := imageOf(info.Key); ok && j.abandoned(info) {
+			id, _, _ := image.Split()
+			retries[id] = append(retries[id], image)
 		}
+	}
+	for id, images := range retries {
+		errs = append(errs, j.Jobs.putBack(ctx, id, images))
 	}
 	return errors.Join(errs...)
 }

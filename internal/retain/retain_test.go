@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -263,6 +264,42 @@ func TestADeadlineIsLiftedBeforeTheResultsGo(t *testing.T) {
 	}}, s.queue)
 	if _, err := jobs.Retry(t.Context(), id); err != nil || gone.Load() != 2 {
 		t.Errorf("%d results went: %v", gone.Load(), err)
+	}
+}
+
+// While an image is being put back, another retry comes, or a janitor who takes this one for abandoned, and a worker ends what that sends. The
+// image has a result or a message afterwards.
+func TestTwoThatPutAnImageBackAtOnce(t *testing.T) {
+	for name, other := range map[string]func(*shop, ocelli.JobID) error{
+		"a retry":   func(s *shop, id ocelli.JobID) error { _, err := on(s.mem, s.queue).Retry(t.Context(), id); return err },
+		"a janitor": func(s *shop, _ ocelli.JobID) error { return s.later().finish(t.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop()
+			id := s.add(t, time.Now(), "x")
+			image := ocelli.NewImageID(id, 1)
+			meanwhile := sync.OnceFunc(func() {
+				if err := other(s, id); err != nil {
+					t.Error(err)
+				}
+				for image := range s.sent(t) {
+					if _, err := s.Results.Save(t.Context(), ocelli.Result{Image: image, Job: id}, ""); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			jobs := on(&hooked{s.mem, func(op blobtest.Op, key string) {
+				if op == blobtest.Delete && key == ocelli.OutputKey(id, image) {
+					meanwhile()
+				}
+			}}, s.queue)
+			if n, err := jobs.Retry(t.Context(), id); n != 1 || err != nil {
+				t.Errorf("%d images were put back: %v", n, err)
+			}
+			if _, err := s.Results.Load(t.Context(), id, image); err != nil && len(s.sent(t)) == 0 {
+				t.Errorf("the image has no message, and its result: %v", err)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package retain
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,7 +31,8 @@ const (
 // returns how many. Their old results are removed, so the job runs again; a deadline that it had is lifted. Images whose bytes were never
 // kept, or are gone, stay failed. Where there is none to put back the error is an [ocelli.Error].
 //
-// Called again, also after a crash half-way, it puts no image back twice that has failed once.
+// Called again, also while another call for the same job is under way in whatever process, it puts no image back twice that has failed once: what
+// the other one has begun counts as put back, and where that broke off the janitor ends it.
 func (j *Jobs) Retry(ctx context.Context, id ocelli.JobID, only ...ocelli.ImageID) (int, error) {
 	m, err := j.Results.LoadManifest(ctx, id)
 	if errors.Is(err, blob.ErrNotFound) {
@@ -45,14 +48,14 @@ func (j *Jobs) Retry(ctx context.Context, id ocelli.JobID, only ...ocelli.ImageI
 	if n := stats.Backlog(); n >= j.Backlog {
 		return 0, ocelli.Errorf(ocelli.Overloaded, "%d images already wait, which is the limit: try again later", n)
 	}
-	lost, err := j.intend(ctx, m, only)
+	mine, others, lost, err := j.intend(ctx, m, only)
+	if err == nil && len(mine) > 0 {
+		err = j.putBack(ctx, id, mine)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("retrying job %s: %w", id, err)
 	}
-	n, err := j.finishRetry(ctx, id)
-	if err != nil {
-		return n, fmt.Errorf("retrying job %s: %w", id, err)
-	}
+	n := len(mine) + others
 	if n == 0 && lost > 0 {
 		return 0, ocelli.Errorf(ocelli.Conflict, "nothing was put back: the bytes of %d images that failed were not kept, so send them again", lost)
 	}
@@ -62,13 +65,13 @@ func (j *Jobs) Retry(ctx context.Context, id ocelli.JobID, only ...ocelli.ImageI
 	return n, nil
 }
 
-// intend writes down which images are to be put back, with the results that they have. It returns how many failed and have no
-// bytes any more.
-func (j *Jobs) intend(ctx context.Context, m *ocelli.Manifest, only []ocelli.ImageID) (lost int, err error) {
-	missing := make([]bool, len(m.Images))
+// intend writes down which images are to be put back, with the results that they have. Those that were not written down before are the caller's
+// to put back; how many others are written down it returns, too, and how many failed and have no bytes any more.
+func (j *Jobs) intend(ctx context.Context, m *ocelli.Manifest, only []ocelli.ImageID) (mine []ocelli.ImageID, others, lost int, err error) {
+	var mu sync.Mutex
 	writing, ctx := errgroup.WithContext(ctx)
 	writing.SetLimit(atOnce)
-	for i, image := range m.Images {
+	for _, image := range m.Images {
 		if len(only) > 0 && !slices.Contains(only, image.ID) {
 			continue
 		}
@@ -78,25 +81,33 @@ func (j *Jobs) intend(ctx context.Context, m *ocelli.Manifest, only []ocelli.Ima
 				return err
 			}
 			body, err := j.Blobs.Open(ctx, ocelli.InputKey(m.ID, image.ID))
-			if errors.Is(err, blob.ErrNotFound) {
-				missing[i] = true
-				return nil
-			}
-			if err != nil {
+			gone := errors.Is(err, blob.ErrNotFound)
+			if err != nil && !gone {
 				return err
 			}
-			body.Close()
-			_, err = j.Blobs.Create(ctx, retryKey(m.ID, image.ID), old)
-			return err
+			first := false
+			if !gone {
+				body.Close()
+				if first, err = j.Blobs.Create(ctx, retryKey(m.ID, image.ID), old); err != nil {
+					return err
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case gone:
+				lost++
+			case first:
+				mine = append(mine, image.ID)
+			default:
+				others++
+			}
+			return nil
 		})
 	}
 	err = writing.Wait()
-	for _, gone := range missing {
-		if gone {
-			lost++
-		}
-	}
-	return lost, err
+	slices.Sort(mine)
+	return mine, others, lost, err
 }
 
 // failed returns the result of an image, as it is stored, where it says that the image failed, and nil otherwise.
@@ -128,60 +139,42 @@ func (j *Jobs) read(ctx context.Context, key string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, maxResultBytes))
 }
 
-// finishRetry puts the images of a job back that are written down to be. It may be repeated, and run in several processes at once:
-// a result that an image has got since is left alone.
-func (j *Jobs) finishRetry(ctx context.Context, id ocelli.JobID) (int, error) {
+// putBack puts images of a job back that are written down to be. It may be repeated, and run in several processes at once: a result that an image
+// has got since is left alone, and whoever removes one sends a message. Where the job was deleted meanwhile there is nothing to do.
+func (j *Jobs) putBack(ctx context.Context, id ocelli.JobID, images []ocelli.ImageID) error {
 	m, err := j.Results.LoadManifest(ctx, id)
 	if errors.Is(err, blob.ErrNotFound) {
-		return 0, blob.DeleteAll(ctx, j.Blobs, retriesPrefix+string(id)+"/") // the job was deleted meanwhile
+		return blob.DeleteAll(ctx, j.Blobs, retriesPrefix+string(id)+"/")
 	}
 	if err != nil {
-		return 0, err
-	}
-	images, err := j.intended(ctx, id)
-	if err != nil || len(images) == 0 {
-		return 0, err
+		return err
 	}
 	// First the deadline: whoever leases a message from before looks whether it still holds, once the result is gone.
 	if !m.Deadline.IsZero() {
 		m.Deadline = time.Time{}
 		if err := j.Results.ReplaceManifest(ctx, *m); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	waiting, err := j.clear(ctx, id, images)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	m.Retries++
 	if err := j.Results.ReplaceManifest(ctx, *m); err != nil {
-		return 0, err
+		return err
 	}
 	if j.Forget != nil {
 		j.Forget(id)
 	}
 	if err := j.send(ctx, m, waiting); err != nil {
-		return 0, err
+		return err
 	}
 	done := make([]string, len(images))
 	for i, image := range images {
 		done[i] = retryKey(id, image)
 	}
-	return len(images), j.Blobs.Delete(ctx, done...)
-}
-
-// intended returns the images of a job that are written down to be put back.
-func (j *Jobs) intended(ctx context.Context, id ocelli.JobID) ([]ocelli.ImageID, error) {
-	var images []ocelli.ImageID
-	for info, err := range j.Blobs.List(ctx, retriesPrefix+string(id)+"/") {
-		if err != nil {
-			return nil, err
-		}
-		if image, ok := imageOf(info.Key); ok {
-			images = append(images, image)
-		}
-	}
-	return images, nil
+	return j.Blobs.Delete(ctx, done...)
 }
 
 // clear removes the old results of images, with their trials and marks, and returns the images that have no result now.
@@ -199,14 +192,18 @@ func (j *Jobs) clear(ctx context.Context, id ocelli.JobID, images []ocelli.Image
 			if err != nil {
 				return err
 			}
-			if now != nil && !bytes.Equal(old, now) {
+			if now == nil { // somebody was broken off before sending it, or has just done so
+				fresh[i] = true
+				return nil
+			}
+			if !bytes.Equal(old, now) {
 				return nil // it has been tried since
 			}
 			if err := blob.DeleteAll(ctx, j.Blobs, "trials/"+string(id)+"/"+string(image)+"."); err != nil {
 				return err
 			}
 			fresh[i] = true
-			return j.Blobs.Delete(ctx, ocelli.OutputKey(id, image), ocelli.QuarantineKey(id, image))
+			return j.Blobs.Delete(ctx, ocelli.QuarantineKey(id, image), ocelli.OutputKey(id, image))
 		})
 	}
 	if err := clearing.Wait(); err != nil {
@@ -221,14 +218,16 @@ func (j *Jobs) clear(ctx context.Context, id ocelli.JobID, images []ocelli.Image
 	return waiting, nil
 }
 
-// send queues images of a job. The ids of their messages tell this time from those before.
+// send queues images of a job. Their messages are new ones to the queue, also where another process has just sent the same images: what that
+// one's message led to may have been removed.
 func (j *Jobs) send(ctx context.Context, m *ocelli.Manifest, images []ocelli.ImageID) error {
+	this := rand.Text()
 	msgs := make([]queue.Message, len(images))
 	for i, image := range images {
 		_, place, _ := image.Split()
 		of := m.Images[place-1]
 		task := ocelli.Task{Image: image, Name: of.Name, Size: of.Size, Accepted: time.Now().UTC(), ReplyTo: j.Topic, Store: j.Store}
-		msgs[i] = queue.Message{ID: fmt.Sprintf("%s.%d", image, m.Retries), Group: m.Group(), Body: task.Encode()}
+		msgs[i] = queue.Message{ID: string(image) + "." + this, Group: m.Group(), Body: task.Encode()}
 	}
 	for part := range slices.Chunk(msgs, 100) {
 		if err := j.Queue.Send(ctx, part...); err != nil {
