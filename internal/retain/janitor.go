@@ -122,7 +122,7 @@ func (j *Janitor) warn(ctx context.Context, what string, err error) {
 	}
 }
 
-// finish ends deletions and retries whose process has gone.
+// finish ends retries whose process has gone, and deletions: see [Jobs.Delete].
 func (j *Janitor) finish(ctx context.Context) error {
 	var errs []error
 	for info, err := range j.Jobs.Blobs.List(ctx, doomedPrefix) {
@@ -130,7 +130,11 @@ func (j *Janitor) finish(ctx context.Context) error {
 			return err
 		}
 		if id := ocelli.JobID(strings.TrimPrefix(info.Key, doomedPrefix)); id.Valid() && j.abandoned(info) {
-			errs = append(errs, j.Jobs.finishDelete(ctx, id))
+			err := j.Jobs.finishDelete(ctx, id)
+			if err == nil {
+				err = j.Jobs.Blobs.Delete(ctx, info.Key)
+			}
+			errs = append(errs, err)
 		}
 	}
 	retries := map[ocelli.JobID][]ocelli.ImageID{}

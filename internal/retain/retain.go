@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	doomedPrefix  = "doomed/"  // doomed/<job>: is being deleted
+	doomedPrefix  = "doomed/"  // doomed/<job>: is being deleted, or was a while ago
 	retriesPrefix = "retries/" // retries/<job>/<image>.json: is being put back; holds the result that it had
 )
 
@@ -35,6 +35,9 @@ type Jobs struct {
 
 // Delete removes all of a job: its manifest first, so that nobody ever sees part of it, then images, results and what else is kept
 // of it. An image of it that waits is dropped by the worker that leases it. A job that is not there is no error.
+//
+// What was under way meanwhile, a worker that saves a result for one, may put something back. So the janitor deletes the job once more a
+// while later, and until then its mark stays.
 func (j *Jobs) Delete(ctx context.Context, id ocelli.JobID) error {
 	if !id.Valid() {
 		return fmt.Errorf("deleting job %.40q: it is not the id of a job", id)
@@ -69,7 +72,7 @@ func (j *Jobs) finishDelete(ctx context.Context, id ocelli.JobID) error {
 			return err
 		}
 	}
-	return j.Blobs.Delete(ctx, doomedPrefix+string(id))
+	return nil
 }
 
 // Quarantine returns up to most images that were given up and that whoever asks under ctx may see, in the order of their jobs.

@@ -143,8 +143,8 @@ func TestDeleteLeavesNothingAndTouchesNoOther(t *testing.T) {
 	if err := s.Delete(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	if left := s.keys(t, string(id)); len(left) > 0 || forgotten != id {
-		t.Errorf("of the job are left %v", left)
+	if diff := cmp.Diff([]string{doomedPrefix + string(id)}, s.keys(t, string(id))); diff != "" || forgotten != id {
+		t.Errorf("what is left of the job: %s", diff)
 	}
 	if diff := cmp.Diff(before, s.keys(t, string(other))); diff != "" {
 		t.Error(diff)
@@ -154,6 +154,55 @@ func TestDeleteLeavesNothingAndTouchesNoOther(t *testing.T) {
 	}
 	if err := s.Delete(t.Context(), "../x"); err == nil {
 		t.Error("what is no id is deleted")
+	}
+}
+
+// What comes late is deleted a while later, and then there is nothing at all.
+func TestALateResultGoesWithItsJob(t *testing.T) {
+	s := newShop()
+	id := s.add(t, time.Now(), "dw")
+	if err := s.Delete(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Results.Save(t.Context(), ocelli.Result{Image: ocelli.NewImageID(id, 2), Job: id}, ""); err != nil {
+		t.Fatal(err)
+	}
+	s.later().round(t.Context())
+	if left := s.keys(t, string(id)); len(left) > 0 {
+		t.Errorf("left are %v", left)
+	}
+}
+
+// A job is deleted at any moment of a retry: it stays deleted, also where the retry was broken off just then.
+func TestAJobThatIsDeletedDuringARetryStaysDeleted(t *testing.T) {
+	retry := func(j *Jobs, id ocelli.JobID) error { _, err := j.Retry(t.Context(), id); return err }
+	for _, crash := range []bool{false, true} {
+		for n := 1; n <= callsOf(t, retry)+1; n++ {
+			s := newShop()
+			id := s.add(t, time.Now(), "dxg")
+			var deleted bool
+			faulty := &blobtest.Faulty{Store: s.mem}
+			faulty.Plan = func(c blobtest.Call) blobtest.Fault {
+				if c.N == n {
+					deleted = true
+					if err := s.Delete(t.Context(), id); err != nil {
+						t.Error(err)
+					}
+				}
+				if crash && c.N > n {
+					return blobtest.Failed
+				}
+				return blobtest.None
+			}
+			err := retry(on(faulty, s.queue), id)
+			if _, gone := s.Results.LoadManifest(t.Context(), id); deleted && !crash && !errors.Is(gone, blob.ErrNotFound) {
+				t.Errorf("deleted before call %d, the job is there again: %v; retry said %v", n, gone, err)
+			}
+			s.later().round(t.Context())
+			if left := s.keys(t, string(id)); deleted && len(left) > 0 {
+				t.Errorf("deleted before call %d, crash: %v: after the janitor came there are %v; retry said %v", n, crash, left, err)
+			}
+		}
 	}
 }
 
@@ -410,6 +459,7 @@ func TestJobsAndImagesExpire(t *testing.T) {
 	before := s.keys(t, string(fresh))
 	stays := s.keys(t, string(waiting))
 	j.round(t.Context())
+	j.round(t.Context())
 	if left := s.keys(t, string(old)); len(left) > 0 {
 		t.Errorf("of the old job are left %v", left)
 	}
@@ -452,6 +502,7 @@ func TestWhatBrokenUploadsLeftIsSwept(t *testing.T) {
 		put(ocelli.InputKey(id, ocelli.NewImageID(id, 1)))
 		put(ocelli.OutputKey(id, ocelli.NewImageID(id, 2)))
 	}
+	s.later().round(t.Context())
 	s.later().round(t.Context())
 	for id, want := range map[ocelli.JobID]int{broken: 0, young: 2, whole: 6, last: 4} {
 		if left := s.keys(t, string(id)); len(left) != want {

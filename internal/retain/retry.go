@@ -142,26 +142,17 @@ func (j *Jobs) read(ctx context.Context, key string) ([]byte, error) {
 // putBack puts images of a job back that are written down to be. It may be repeated, and run in several processes at once: a result that an image
 // has got since is left alone, and whoever removes one sends a message. Where the job was deleted meanwhile there is nothing to do.
 func (j *Jobs) putBack(ctx context.Context, id ocelli.JobID, images []ocelli.ImageID) error {
-	m, err := j.Results.LoadManifest(ctx, id)
-	if errors.Is(err, blob.ErrNotFound) {
-		return blob.DeleteAll(ctx, j.Blobs, retriesPrefix+string(id)+"/")
-	}
-	if err != nil {
-		return err
-	}
 	// First the deadline: whoever leases a message from before looks whether it still holds, once the result is gone.
-	if !m.Deadline.IsZero() {
-		m.Deadline = time.Time{}
-		if err := j.Results.ReplaceManifest(ctx, *m); err != nil {
-			return err
-		}
+	m, err := j.change(ctx, id, func(m *ocelli.Manifest) { m.Deadline = time.Time{} })
+	if m == nil || err != nil {
+		return err
 	}
 	waiting, err := j.clear(ctx, id, images)
 	if err != nil {
 		return err
 	}
-	m.Retries++
-	if err := j.Results.ReplaceManifest(ctx, *m); err != nil {
+	m, err = j.change(ctx, id, func(m *ocelli.Manifest) { m.Retries++ })
+	if m == nil || err != nil {
 		return err
 	}
 	if j.Forget != nil {
@@ -175,6 +166,26 @@ func (j *Jobs) putBack(ctx context.Context, id ocelli.JobID, images []ocelli.Ima
 		done[i] = retryKey(id, image)
 	}
 	return j.Blobs.Delete(ctx, done...)
+}
+
+// change replaces the manifest of a job. Where the job has been deleted it returns nil, with what was written down of the job removed.
+func (j *Jobs) change(ctx context.Context, id ocelli.JobID, how func(*ocelli.Manifest)) (*ocelli.Manifest, error) {
+	m, err := j.Results.LoadManifest(ctx, id)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, blob.DeleteAll(ctx, j.Blobs, retriesPrefix+string(id)+"/")
+	}
+	if err != nil {
+		return nil, err
+	}
+	how(m)
+	if err := j.Results.ReplaceManifest(ctx, *m); err != nil {
+		return nil, err
+	}
+	// Whoever deleted the job in between does not do so again at once, but its mark is there for a while.
+	if doomed, err := j.read(ctx, doomedPrefix+string(id)); doomed == nil || err != nil {
+		return m, err
+	}
+	return nil, j.finishDelete(ctx, id)
 }
 
 // clear removes the old results of images, with their trials and marks, and returns the images that have no result now.
