@@ -30,8 +30,8 @@ type Store struct {
 	Bus   notify.Bus
 }
 
-// errDamaged is the error of what was read whole and is not what it should be.
-var errDamaged = errors.New("it is damaged")
+// ErrDamaged is returned, wrapped, for what was read whole and is not what it should be.
+var ErrDamaged = errors.New("it is damaged")
 
 // maxResultBytes bounds what is read as one result: a few labels and a sentence.
 const maxResultBytes = 64 << 10
@@ -51,7 +51,7 @@ func (s *Store) Save(ctx context.Context, r ocelli.Result, replyTo string) (ocel
 	if !first {
 		stands, err := s.Load(ctx, r.Job, r.Image)
 		switch {
-		case errors.Is(err, errDamaged) || err == nil && stands.Image != r.Image:
+		case errors.Is(err, ErrDamaged):
 			// Whoever copied the store or restored it left half of a result, or another's: nobody could ever read this image's.
 			if _, err := s.Blobs.Put(ctx, ocelli.OutputKey(r.Job, r.Image), bytes.NewReader(body)); err != nil {
 				return r, fmt.Errorf("replacing the damaged result of %s: %w", r.Image, err)
@@ -86,11 +86,15 @@ func (s *Store) tell(ctx context.Context, replyTo string, n Notice) {
 	}
 }
 
-// Load returns the result of an image, and an error that wraps [blob.ErrNotFound] while there is none.
+// Load returns the result of an image, and an error that wraps [blob.ErrNotFound] while there is none, or [ErrDamaged] where what lies in its
+// place is no result of this image.
 func (s *Store) Load(ctx context.Context, job ocelli.JobID, image ocelli.ImageID) (*ocelli.Result, error) {
 	var r ocelli.Result
 	if err := s.readJSON(ctx, ocelli.OutputKey(job, image), maxResultBytes, &r); err != nil {
 		return nil, err
+	}
+	if r.Image != image {
+		return nil, fmt.Errorf("reading the result of %s: %w (it says that it is of %.40q)", image, ErrDamaged, r.Image)
 	}
 	return &r, nil
 }
@@ -144,7 +148,7 @@ func (s *Store) readJSON(ctx context.Context, key string, limit int64, into any)
 		return fmt.Errorf("reading %s: %w", key, err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("reading %s: %w (%w)", key, errDamaged, err)
+		return fmt.Errorf("reading %s: %w (%w)", key, ErrDamaged, err)
 	}
 	return nil
 }

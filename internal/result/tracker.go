@@ -542,7 +542,7 @@ func (t *Tracker) stored(ctx context.Context, id ocelli.JobID, wanted func(ocell
 				continue
 			}
 			r, err := t.store.Load(ctx, id, image)
-			if err != nil || r.Image != image {
+			if err != nil {
 				t.log.Warn("a result could not be read and is passed over", "job", id, "image", image, "error", err)
 				continue
 			}

@@ -363,6 +363,20 @@ func TestRetryOfOneImage(t *testing.T) {
 	}
 }
 
+// An image whose result nobody can read has none. It is put back beside those that failed.
+func TestRetryOfADamagedResult(t *testing.T) {
+	for _, text := range []string{"", "{", "null", "{}"} {
+		s := newShop()
+		id := s.add(t, time.Now(), "dxd")
+		if _, err := s.mem.Put(t.Context(), ocelli.OutputKey(id, ocelli.NewImageID(id, 1)), strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := s.Retry(t.Context(), id); n != 2 || err != nil || len(s.sent(t)) != 2 {
+			t.Errorf("with %q for a result %d images are put back: %v", text, n, err)
+		}
+	}
+}
+
 func TestRetryHoldsTheBacklog(t *testing.T) {
 	s := newShop()
 	id := s.add(t, time.Now(), "x")

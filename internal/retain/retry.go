@@ -110,17 +110,14 @@ func (j *Jobs) intend(ctx context.Context, m *ocelli.Manifest, only []ocelli.Ima
 	return mine, others, lost, err
 }
 
-// failed returns the result of an image, as it is stored, where it says that the image failed, and nil otherwise.
+// failed returns the result of an image, as it is stored, where it says that the image failed or is damaged, and nil otherwise.
 func (j *Jobs) failed(ctx context.Context, job ocelli.JobID, image ocelli.ImageID) ([]byte, error) {
 	text, err := j.read(ctx, ocelli.OutputKey(job, image))
 	if err != nil || text == nil {
 		return nil, err
 	}
 	var r ocelli.Result
-	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("the result of %s cannot be read: %w", image, err)
-	}
-	if r.Error == nil {
+	if json.Unmarshal(text, &r) == nil && r.Image == image && r.Error == nil {
 		return nil, nil
 	}
 	return text, nil

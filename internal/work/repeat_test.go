@@ -2,11 +2,13 @@ package work_test
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/queue"
 )
@@ -41,4 +43,26 @@ func TestAnImageWhoseAckWasLostIsNotWorkedOnTwice(t *testing.T) {
 			t.Errorf("the image was decoded %d times, and %d messages are left", n, stats.Backlog())
 		}
 	})
+}
+
+// An image that comes again is not done because something lies where its result belongs: half of one, or that of another image.
+func TestAnImageWithADamagedResultIsWorkedOnWhenItComesAgain(t *testing.T) {
+	for _, text := range []string{"", "null", "{}", `{"image":"01JD0000000000000000000000-0001","job":"01JD0000000000000000000000","labels":[{"name":"cat"}]}`} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+			id := s.submit(t, "r", red)
+			if ds, err := s.queue.Receive(t.Context(), 1, 0); err != nil || len(ds) != 1 { // and the worker is lost
+				t.Fatalf("%d messages: %v", len(ds), err)
+			}
+			if _, err := s.blobs.Put(t.Context(), ocelli.OutputKey(id, ocelli.NewImageID(id, 1)), strings.NewReader(text)); err != nil {
+				t.Fatal(err)
+			}
+			s.start(t, 1)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*lease)
+			defer cancel()
+			if job, err := s.tracker.Wait(ctx, id); err != nil || outcome(job) != "r=red" {
+				t.Errorf("beside %q: %s, %v", text, outcome(job), err)
+			}
+		})
+	}
 }
