@@ -55,8 +55,8 @@ func (s *Store) Recent(ctx context.Context, n int) ([]ocelli.JobSummary, error) 
 			break
 		}
 		job, err := s.summary(ctx, id)
-		if errors.Is(err, blob.ErrNotFound) {
-			continue // it was deleted just now, or is not for this caller
+		if errors.Is(err, blob.ErrNotFound) || errors.Is(err, ErrDamaged) {
+			continue // it was deleted just now, or is not for this caller; or nobody can tell for whom it is
 		}
 		if err != nil {
 			return nil, err

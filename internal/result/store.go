@@ -128,11 +128,14 @@ func (s *Store) ReplaceManifest(ctx context.Context, m ocelli.Manifest) error {
 }
 
 // LoadManifest returns what was accepted as one job, and an error that wraps [blob.ErrNotFound] where there is
-// no such job, or its upload has not ended.
+// no such job, or its upload has not ended, or [ErrDamaged] where nobody can tell any more what it was.
 func (s *Store) LoadManifest(ctx context.Context, job ocelli.JobID) (*ocelli.Manifest, error) {
 	var m ocelli.Manifest
 	if err := s.readJSON(ctx, ocelli.ManifestKey(job), manifestBytesPerImage<<20, &m); err != nil {
 		return nil, err
+	}
+	if m.ID != job {
+		return nil, fmt.Errorf("reading the manifest of job %s: %w (it says that it is of %.40q)", job, ErrDamaged, m.ID)
 	}
 	return &m, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/blob"
+	"github.com/ocelli/ocelli/internal/result"
 )
 
 const (
@@ -156,7 +157,7 @@ func (j *Janitor) finish(ctx context.Context) error {
 func (j *Janitor) abandoned(info blob.Info) bool { return j.clock().Sub(info.Modified) > settleTime }
 
 // expireJobs deletes jobs that are older than they are kept, the oldest first. One that still waits for a result stays: what was accepted
-// is not dropped because the workers have been away.
+// is not dropped because the workers have been away. One whose manifest is damaged goes in its turn: nobody can see it, or tell what it waits for.
 func (j *Janitor) expireJobs(ctx context.Context) error {
 	if j.Keep == 0 {
 		return nil
@@ -174,10 +175,11 @@ func (j *Janitor) expireJobs(ctx context.Context) error {
 			break // the rest is younger, or has to wait
 		}
 		ended, err := j.ended(ctx, id)
-		if err != nil {
+		damaged := errors.Is(err, result.ErrDamaged)
+		if err != nil && !damaged {
 			return err
 		}
-		if ended {
+		if ended || damaged {
 			old = append(old, id)
 		}
 	}
@@ -216,6 +218,10 @@ func (j *Janitor) expireImages(ctx context.Context) error {
 	}
 	return j.oldJobs(ctx, "input/", j.KeepImages, func(id ocelli.JobID) error {
 		ended, err := j.ended(ctx, id)
+		if errors.Is(err, result.ErrDamaged) {
+			j.Log.Warn("a job is damaged and nobody can see it; restore its manifest from a backup, or it goes when it has been kept for its time", "job", id, "error", err)
+			return nil
+		}
 		if err != nil || !ended {
 			return err
 		}

@@ -53,7 +53,7 @@ func (j *Jobs) Delete(ctx context.Context, id ocelli.JobID) error {
 
 func (j *Jobs) finishDelete(ctx context.Context, id ocelli.JobID) error {
 	m, err := j.Results.LoadManifest(ctx, id)
-	if err != nil && !errors.Is(err, blob.ErrNotFound) {
+	if err != nil && !errors.Is(err, blob.ErrNotFound) && !errors.Is(err, result.ErrDamaged) {
 		return err
 	}
 	if m != nil && m.Claim != "" {
@@ -98,8 +98,8 @@ func (j *Jobs) Quarantine(ctx context.Context, most int) ([]ocelli.Given, error)
 			continue
 		}
 		r, err := j.Results.Load(ctx, job, image)
-		if errors.Is(err, blob.ErrNotFound) {
-			continue // it is being put back, or was not given up in the end
+		if errors.Is(err, blob.ErrNotFound) || errors.Is(err, result.ErrDamaged) {
+			continue // it is being put back, or was not given up in the end; or nobody can tell
 		}
 		if err != nil {
 			return nil, err

@@ -502,6 +502,44 @@ func TestForEverIsForEver(t *testing.T) {
 	}
 }
 
+// One job of which nobody can tell what it was holds nothing else up, and goes when its time has come, or by hand.
+func TestADamagedManifestHoldsNothingUp(t *testing.T) {
+	for _, text := range []string{"", `{"id":"01`, "null", "{}"} {
+		s := newShop()
+		old := time.Now().Add(-1000 * time.Hour)
+		damaged, behind, middle := s.add(t, old, "dg"), s.add(t, old.Add(time.Hour), "dd"), s.add(t, time.Now().Add(-2*time.Hour), "dg")
+		unseen := s.add(t, time.Now().Add(-3*time.Hour), "dg")
+		for _, id := range []ocelli.JobID{damaged, unseen} {
+			if _, err := s.mem.Put(t.Context(), ocelli.ManifestKey(id), strings.NewReader(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if list, err := s.Results.Recent(t.Context(), 10); err != nil || len(list) != 2 {
+			t.Errorf("%q: the list holds %d jobs: %v", text, len(list), err)
+		}
+		if list, err := s.Quarantine(t.Context(), 10); err != nil || len(list) != 1 {
+			t.Errorf("%q: in quarantine are %d images: %v", text, len(list), err)
+		}
+		j := s.later()
+		j.Keep, j.KeepImages = 24*time.Hour, time.Hour
+		j.round(t.Context())
+		j.round(t.Context())
+		for _, id := range []ocelli.JobID{damaged, behind} {
+			if left := s.keys(t, string(id)); len(left) > 1 { // its claim, which nobody can tell any more
+				t.Errorf("%q: of job %s are left %v", text, id, left)
+			}
+		}
+		for id, want := range map[ocelli.JobID]int{unseen: 2, middle: 1} {
+			if left := s.keys(t, "input/"+string(id)); len(left) != want {
+				t.Errorf("%q: of the images of job %s are left %v", text, id, left)
+			}
+		}
+		if err := s.Delete(t.Context(), unseen); err != nil {
+			t.Errorf("%q: by hand: %v", text, err)
+		}
+	}
+}
+
 func TestWhatBrokenUploadsLeftIsSwept(t *testing.T) {
 	s := newShop()
 	put := func(key string) {

@@ -20,6 +20,7 @@ import (
 	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/result"
 )
 
 const (
@@ -248,7 +249,7 @@ func (j *Jobs) send(ctx context.Context, m *ocelli.Manifest, images []ocelli.Ima
 // visible reports whether there is such a job for whoever asks under ctx.
 func (j *Jobs) visible(ctx context.Context, id ocelli.JobID) (bool, error) {
 	m, err := j.Results.LoadManifest(ctx, id)
-	if errors.Is(err, blob.ErrNotFound) {
+	if errors.Is(err, blob.ErrNotFound) || errors.Is(err, result.ErrDamaged) {
 		return false, nil
 	}
 	if err != nil {

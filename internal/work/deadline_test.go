@@ -1,10 +1,13 @@
 package work_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/intake"
 	"github.com/ocelli/ocelli/internal/queue"
@@ -38,6 +41,28 @@ func TestAnImageThatIsLeasedAfterItsDeadlineIsNotWorkedOn(t *testing.T) {
 		}
 		if stats, _ := s.queue.Stats(ctx); stats.Backlog() != 0 {
 			t.Errorf("%d messages are left", stats.Backlog())
+		}
+	})
+}
+
+// Whether the deadline was lifted cannot be told where the manifest is damaged: then it holds.
+func TestADeadlineHoldsWhereTheManifestIsDamaged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+		m := intake.NewJob()
+		m.Deadline = m.Created.Add(30 * time.Second)
+		if _, err := s.intake.Submit(t.Context(), m, files("r", red)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.blobs.Put(t.Context(), ocelli.ManifestKey(m.ID), strings.NewReader("{")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		s.start(t, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if job, err := s.tracker.Wait(ctx, m.ID); err != nil || outcome(job) != "r=deadline_exceeded" {
+			t.Errorf("got %s, %v", outcome(job), err)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/queue"
+	"github.com/ocelli/ocelli/internal/result"
 	"github.com/ocelli/ocelli/internal/telemetry"
 )
 
@@ -246,7 +247,7 @@ func (w *Worker) late(ctx context.Context, task ocelli.Task) error {
 	switch {
 	case err == nil && m.Deadline.IsZero():
 		return nil
-	case err != nil && !errors.Is(err, blob.ErrNotFound): // there is none while the upload runs
+	case err != nil && !errors.Is(err, blob.ErrNotFound) && !errors.Is(err, result.ErrDamaged): // there is none while the upload runs
 		return err
 	}
 	return ocelli.Errorf(ocelli.DeadlineExceeded, "%s had no turn before the deadline of its job: send it again with more time", task.Name)
@@ -270,7 +271,7 @@ func (w *Worker) missing(ctx context.Context, task ocelli.Task) error {
 	switch {
 	case errors.Is(err, blob.ErrNotFound):
 		return errTakenBack
-	case err != nil:
+	case err != nil && !errors.Is(err, result.ErrDamaged):
 		return err
 	}
 	return ocelli.Errorf(ocelli.NotFound, "%s was deleted while it waited", task.Name)
