@@ -153,8 +153,12 @@ func TestMissingImagesOfADamagedJobHoldNobodyUp(t *testing.T) {
 		s.start(t, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if job, err := s.tracker.Wait(ctx, s.submit(t, "b", blue)); err != nil || outcome(job) != "b=blue" {
-			t.Errorf("another job: %s, %v", outcome(job), err)
+		job, err := s.tracker.Wait(ctx, s.submit(t, "b", blue))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if outcome(job) != "b=blue" {
+			t.Errorf("another job: %s", outcome(job))
 		}
 		if stats, err := s.queue.Stats(t.Context()); err != nil || stats.Backlog() != 0 {
 			t.Errorf("%d messages are left: %v", stats.Backlog(), err)

@@ -60,8 +60,12 @@ func TestAnImageWithADamagedResultIsWorkedOnWhenItComesAgain(t *testing.T) {
 			s.start(t, 1)
 			ctx, cancel := context.WithTimeout(t.Context(), 3*lease)
 			defer cancel()
-			if job, err := s.tracker.Wait(ctx, id); err != nil || outcome(job) != "r=red" {
-				t.Errorf("beside %q: %s, %v", text, outcome(job), err)
+			job, err := s.tracker.Wait(ctx, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if outcome(job) != "r=red" {
+				t.Errorf("beside %q: %s", text, outcome(job))
 			}
 		})
 	}
