@@ -130,7 +130,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 	jobs := &retain.Jobs{
 		Blobs: b.blobs, Results: results, Queue: b.queue, Store: store, Topic: n.tracker.Topic(), Backlog: s.maxBacklog, Forget: n.tracker.Forget,
 	}
-	n.janitor = &retain.Janitor{Jobs: jobs, Keep: time.Duration(s.keep), KeepImages: time.Duration(s.keepImages), Log: log}
+	n.janitor = &retain.Janitor{Jobs: jobs, Keep: time.Duration(s.keep), KeepImages: time.Duration(s.keepImages), Took: n.tracker.Took, Log: log}
 	n.webhooks = s.outward.sender(b, results, n.tracker, log)
 	n.intake = &intake.Intake{
 		Blobs: b.blobs, Queue: b.queue, Results: results, Tracker: n.tracker,

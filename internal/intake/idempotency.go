@@ -19,8 +19,11 @@ import (
 )
 
 // abandonedAfter is how old a claim without a job must be for the key to be free again where other nodes take images, too: its upload was cut
-// off by a crash. No upload takes as long.
+// off by a crash.
 const abandonedAfter = 24 * time.Hour
+
+// longestUpload is after how long an upload is broken off, before anybody takes it for abandoned.
+const longestUpload = abandonedAfter - time.Hour
 
 // maxKeyBytes bounds an idempotency key.
 const maxKeyBytes = 255

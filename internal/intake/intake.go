@@ -119,6 +119,9 @@ func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 	if err := in.admit(ctx, job, in.reserve(job.Owner, waiting)); err != nil {
 		return ocelli.Manifest{}, err
 	}
+	ctx, ended := context.WithTimeoutCause(ctx, longestUpload, ocelli.Errorf(ocelli.TooLarge,
+		"the upload took longer than %.0f hours, which is the limit: send the images in several requests", longestUpload.Hours()))
+	defer ended()
 	in.Tracker.Begin(job)
 	var counted int64
 	m, err := in.accept(ctx, job, counting(ctx, uploads, &counted))
@@ -132,6 +135,9 @@ func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 	if err != nil {
 		in.takeBack(context.WithoutCancel(ctx), job.ID)
 		_ = access.Spend(ctx, -counted) // giving back does not fail
+		if late := ocelli.AsError(context.Cause(ctx)); late != nil {
+			err = late
+		}
 		return ocelli.Manifest{}, explain(err)
 	}
 	return m, nil
@@ -219,7 +225,7 @@ func (a *accepting) read(ctx context.Context, uploads iter.Seq2[Upload, error]) 
 // one accepts one image: a bad one gets its result here, and a good one is kept and handed on to be sent.
 func (a *accepting) one(ctx context.Context, image ocelli.Image, body io.Reader) error {
 	began := time.Now()
-	src := newSource(body, a.Limits.ImageBytes)
+	src := newSource(ctx, body, a.Limits.ImageBytes)
 	head, err := src.Peek(sniffBytes)
 	if err != nil {
 		return a.rejectIf(ctx, image, err)

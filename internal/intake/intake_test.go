@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -47,6 +48,39 @@ func picture(padding int) []byte {
 	}
 	b.Write(make([]byte, padding))
 	return b.Bytes()
+}
+
+// An upload has an end: images that come every few hours, for days, and one whose bytes come so slowly. What was accepted of it is taken back.
+func TestAnUploadThatTakesTooLongIsBrokenOff(t *testing.T) {
+	slow := func(yield func(intake.Upload, error) bool) {
+		for yield(upload("a.png", picture(0)), nil) {
+			time.Sleep(5 * time.Hour)
+		}
+	}
+	drip := uploads(intake.Upload{Name: "a.png", Body: io.MultiReader(bytes.NewReader(picture(1000)), dripping{})})
+	for name, ups := range map[string]iter.Seq2[intake.Upload, error]{"images": slow, "bytes": drip} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				blobs := new(blob.Mem)
+				began := time.Now()
+				_, err := newIntake(blobs, queue.NewMem(time.Minute, 1000), roomy).Submit(t.Context(), intake.NewJob(), ups)
+				if e := ocelli.AsError(err); e == nil || e.Code != ocelli.TooLarge || time.Since(began) > 30*time.Hour {
+					t.Errorf("after %v: %v", time.Since(began), err)
+				}
+				for info := range blobs.List(t.Context(), "") {
+					t.Errorf("%s is left", info.Key)
+				}
+			})
+		})
+	}
+}
+
+// dripping gives a byte every hour, for ever.
+type dripping struct{}
+
+func (dripping) Read(p []byte) (int, error) {
+	time.Sleep(time.Hour)
+	return copy(p, "x"), nil
 }
 
 func uploads(ups ...intake.Upload) iter.Seq2[intake.Upload, error] {

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 // source reads one uploaded file. It ends in a [Fault] beyond the limit, and what else goes wrong while
 // reading is the sender's doing, told as an [ocelli.Error], to keep it apart from the store's own errors.
 type source struct {
+	ctx         context.Context // it ends with
 	r           *bufio.Reader
 	limit, left int64
 }
@@ -22,8 +24,8 @@ type source struct {
 // sourceBytes is how much of an upload is read ahead.
 const sourceBytes = 4 << 10
 
-func newSource(r io.Reader, limit int64) *source {
-	return &source{r: bufio.NewReaderSize(r, sourceBytes), limit: limit, left: limit}
+func newSource(ctx context.Context, r io.Reader, limit int64) *source {
+	return &source{ctx: ctx, r: bufio.NewReaderSize(r, sourceBytes), limit: limit, left: limit}
 }
 
 func (s *source) tooLarge() error {
@@ -42,6 +44,9 @@ func (s *source) Peek(n int) ([]byte, error) {
 func (s *source) Read(p []byte) (int, error) {
 	if s.left < 0 {
 		return 0, s.tooLarge()
+	}
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
 	}
 	// One byte more than is left tells a file of just the limit from a longer one.
 	if int64(len(p)) > s.left+1 {

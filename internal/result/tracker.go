@@ -172,6 +172,14 @@ func (t *Tracker) check(job *tracked) {
 	}
 }
 
+// Took reports whether the upload of a job came through this node and is under way, or ended a while ago at most.
+func (t *Tracker) Took(id ocelli.JobID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	job := t.jobs[id]
+	return job != nil && job.begun
+}
+
 // Abandon forgets a job whose upload was broken off, and returns the images that it had.
 func (t *Tracker) Abandon(id ocelli.JobID) []ocelli.Image {
 	t.mu.Lock()

@@ -21,7 +21,7 @@ const (
 	longestTurn = 5 * time.Minute // between two rounds
 	mostJobs    = 500             // deleted in one round, so that a store which others use too is not held up
 	settleTime  = time.Minute     // after which what was begun and not ended is taken for abandoned
-	uploadTime  = 48 * time.Hour  // after which images without a job are taken for those of an upload that broke off
+	uploadTime  = 48 * time.Hour  // after which images without a job are taken for those of an upload that broke off; none takes half as long
 	sweepEvery  = 24 * time.Hour  // how often the whole store is looked through for them
 )
 
@@ -32,6 +32,9 @@ type Janitor struct {
 	Keep       time.Duration // from when a job was accepted until all of it is deleted; 0 is for ever
 	KeepImages time.Duration // the same for its images alone; 0 is as long as the job
 	Log        *slog.Logger
+	// Took, where it is not nil, reports whether a job was or is being uploaded through this process. An upload under way is not swept,
+	// whatever the clock says.
+	Took func(ocelli.JobID) bool
 
 	now   func() time.Time // nil for the clock
 	swept time.Time
@@ -265,7 +268,7 @@ func (j *Janitor) sweep(ctx context.Context) error {
 				}
 				job = ocelli.JobID(strings.TrimSuffix(jobOf(info.Key, "jobs/"), ".json"))
 			}
-			if job == id {
+			if job == id || j.Took != nil && j.Took(id) {
 				return nil
 			}
 			j.Log.Info("what an upload left that broke off is deleted", "job", id)

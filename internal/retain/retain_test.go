@@ -563,6 +563,25 @@ func TestWhatBrokenUploadsLeftIsSwept(t *testing.T) {
 	}
 }
 
+// The clock of a machine that was suspended may leap. What this process is reading it sweeps for no clock.
+func TestAnUploadUnderWayIsNotSwept(t *testing.T) {
+	s := newShop()
+	mine, lost := idAt(time.Now()), idAt(time.Now())
+	for _, id := range []ocelli.JobID{mine, lost} {
+		if _, err := s.mem.Put(t.Context(), ocelli.InputKey(id, ocelli.NewImageID(id, 1)), strings.NewReader("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tracker := result.NewTracker(s.Results, "here", slog.New(slog.DiscardHandler), nil)
+	tracker.Begin(ocelli.Manifest{ID: mine})
+	j := s.later()
+	j.Took, j.now = tracker.Took, func() time.Time { return time.Now().Add(49 * time.Hour) }
+	j.round(t.Context())
+	if left := s.keys(t, "input/"); len(left) != 1 || !strings.Contains(left[0], string(mine)) {
+		t.Errorf("left are %v", left)
+	}
+}
+
 func TestOneOfManyJanitorsHasTheTurn(t *testing.T) {
 	s := newShop()
 	at := time.Now()
