@@ -70,3 +70,32 @@ func TestAnImageWithADamagedResultIsWorkedOnWhenItComesAgain(t *testing.T) {
 		})
 	}
 }
+
+// Bytes are missing, and nobody can tell why, as the manifest is damaged: that is no reason for a worker to wait.
+func TestMissingImagesOfADamagedJobHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(new(blob.Mem), queue.NewMem(lease, 1000))
+		id := s.submit(t, "r", red, "g", green, "b", blue, "r", red)
+		for place := range 4 {
+			if err := s.blobs.Delete(t.Context(), ocelli.InputKey(id, ocelli.NewImageID(id, place+1))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.blobs.Put(t.Context(), ocelli.ManifestKey(id), strings.NewReader(`{"id":`)); err != nil {
+			t.Fatal(err)
+		}
+		s.start(t, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		job, err := s.tracker.Wait(ctx, s.submit(t, "b", blue))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if outcome(job) != "b=blue" {
+			t.Errorf("another job: %s", outcome(job))
+		}
+		if stats, err := s.queue.Stats(t.Context()); err != nil || stats.Backlog() != 0 {
+			t.Errorf("%d messages are left: %v", stats.Backlog(), err)
+		}
+	})
+}
