@@ -163,7 +163,7 @@ func checkRecovered(srv *server.Server, dir string) error {
 	for _, block := range blocks {
 		folder := filepath.Dir(filepath.Dir(block))
 		if !served[filepath.Base(folder)] {
-			return fmt.Errorf("%w: %s cannot be read; restore it from a backup, or move it away to start with an empty queue", errDamaged, folder)
+			return fmt.Errorf("%w: %s cannot be read; restore it from a backup, or move it away: images that waited are found and sent again", errDamaged, folder)
 		}
 	}
 	return nil

@@ -25,8 +25,8 @@ const (
 	sweepEvery  = 24 * time.Hour  // how often the whole store is looked through for them
 )
 
-// Janitor ends what [Jobs] began and did not end, and deletes what has been kept for long enough. Any number of processes may run one
-// on the same store: they take turns, and in each one of them works. Its fields are set before [Janitor.Run].
+// Janitor ends what [Jobs] began and did not end, sends again what the queue has lost, and deletes what has been kept for long enough. Any
+// number of processes may run one on the same store: they take turns, and in each one of them works. Its fields are set before [Janitor.Run].
 type Janitor struct {
 	Jobs       *Jobs
 	Keep       time.Duration // from when a job was accepted until all of it is deleted; 0 is for ever
@@ -36,13 +36,15 @@ type Janitor struct {
 	// whatever the clock says.
 	Took func(ocelli.JobID) bool
 
-	now   func() time.Time // nil for the clock
-	swept time.Time
+	now      func() time.Time // nil for the clock
+	swept    time.Time
+	searchAt time.Time // when to look for lost images next
 }
 
 // Run works until ctx ends.
 func (j *Janitor) Run(ctx context.Context) error {
 	turn := j.turn()
+	j.searchAt = j.clock().Add(2 * lostAfter) // when whatever was accepted before this start is old enough, also by another clock
 	tick := time.NewTicker(turn)
 	defer tick.Stop()
 	for {
@@ -53,6 +55,7 @@ func (j *Janitor) Run(ctx context.Context) error {
 			round, cancel := context.WithTimeout(ctx, turn)
 			j.round(round)
 			cancel()
+			j.lookForLost(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -117,6 +120,20 @@ func (j *Janitor) round(ctx context.Context) {
 			return
 		}
 		j.swept = now
+	}
+}
+
+// lookForLost searches when it is time to. That is seldom, and may take longer than a turn: nothing happens if another process begins its own meanwhile.
+func (j *Janitor) lookForLost(ctx context.Context) {
+	if j.clock().Before(j.searchAt) {
+		return
+	}
+	whole, err := j.search(ctx)
+	if err != nil {
+		j.warn(ctx, "images whose messages were lost could not be looked for", err)
+	}
+	if whole {
+		j.searchAt = j.clock().Add(searchEvery)
 	}
 }
 

@@ -235,7 +235,7 @@ func (j *Jobs) send(ctx context.Context, m *ocelli.Manifest, images []ocelli.Ima
 	for i, image := range images {
 		_, place, _ := image.Split()
 		of := m.Images[place-1]
-		task := ocelli.Task{Image: image, Name: of.Name, Size: of.Size, Accepted: time.Now().UTC(), ReplyTo: j.Topic, Store: j.Store}
+		task := ocelli.Task{Image: image, Name: of.Name, Size: of.Size, Accepted: time.Now().UTC(), Deadline: m.Deadline, ReplyTo: j.Topic, Store: j.Store}
 		msgs[i] = queue.Message{ID: string(image) + "." + this, Group: m.Group(), Body: task.Encode()}
 	}
 	for part := range slices.Chunk(msgs, 100) {

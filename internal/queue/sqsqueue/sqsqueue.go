@@ -19,7 +19,7 @@
 //
 // # Not promised
 //
-// SQS keeps a message for 14 days at most, and a lease for 12 hours in all. It cannot tell a repeated ID. Counts are approximate and may lag
+// SQS keeps a message for 14 days at most (the janitor of package retain sends its image again), and a lease for 12 hours in all. It cannot tell a repeated ID. Counts are approximate and may lag
 // behind by a minute. Attempt may be one too high for a message that reached a receiver who had just turned away.
 //
 // # Permissions
