@@ -288,6 +288,9 @@ func (j *Janitor) sweep(ctx context.Context) error {
 			if job == id || j.Took != nil && j.Took(id) {
 				return nil
 			}
+			if quiet, err := j.quiet(ctx, id); err != nil || !quiet {
+				return err
+			}
 			j.Log.Info("what an upload left that broke off is deleted", "job", id)
 			return j.Jobs.Delete(ctx, id)
 		})
@@ -297,6 +300,19 @@ func (j *Janitor) sweep(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// quiet reports whether nothing of an upload has come for so long that it must have broken off. Its id alone does not tell: that of an ingested
+// object is as old as the event that told of it, which may have waited for days.
+func (j *Janitor) quiet(ctx context.Context, id ocelli.JobID) (bool, error) {
+	for _, prefix := range []string{"input/", "output/"} {
+		for info, err := range j.Jobs.Blobs.List(ctx, prefix+string(id)+"/") {
+			if err != nil || j.clock().Sub(info.Modified) < uploadTime {
+				return false, err
+			}
+		}
+	}
+	return true, nil
 }
 
 // oldJobs calls do for each job that is older than age and has something under the prefix, the oldest first.
