@@ -11,15 +11,44 @@ import (
 // purgeDelay is how long the bytes of a file that was removed may stay in the journal.
 const purgeDelay = 10 * time.Second
 
+// patience is about how long a checkpoint waits for others. Who is in a log for longer has a very slow disk, or was stopped.
+const patience = 2 * time.Second
+
 // checkpoint drops all logs but the last. When it returns, what they hold is in its place for good.
+//
+// Nobody waits for it, since a flush of the file system takes as long as others have written to it: logs are begun, and the tree is opened, while
+// it runs. It drops only logs that had a log behind them when it looked, so they were closed, and never the last, which is all that
+// whoever begins the next one looks at. What is in later logs is none of its concern: they stay, and are carried out after those that it leaves.
+//
+// Where somebody was stopped in a log, that log and those behind it stay until he goes on or ends: his file does not have its name yet.
 func (j *journal) checkpoint() error {
-	return j.exclusively(func() error {
-		names, err := j.logs()
-		if err != nil || len(names) < 2 {
+	j.dropping <- struct{}{}
+	defer func() { <-j.dropping }()
+	if err := patiently(func() error { return flock(j.drops, unix.LOCK_EX|unix.LOCK_NB) }); err != nil {
+		return err
+	}
+	names, err := j.logs()
+	if err == nil && len(names) > 1 {
+		err = j.dropLogs(names[:len(names)-1])
+	}
+	return errors.Join(err, flock(j.drops, unix.LOCK_UN))
+}
+
+// checkpointNow is a checkpoint in the background. What it leaves undone is tried again in a while.
+func (j *journal) checkpointNow() {
+	if j.checkpoint() != nil {
+		j.purgeSoon()
+	}
+}
+
+// patiently repeats try while a lock is not free, and gives up when that takes too long.
+func patiently(try func() error) error {
+	for wait := time.Millisecond; ; wait *= 2 {
+		if err := try(); !errors.Is(err, unix.EWOULDBLOCK) || wait > patience {
 			return err
 		}
-		return j.dropLogs(names[:len(names)-1])
-	})
+		time.Sleep(wait)
+	}
 }
 
 // dropLogs waits until all records of the logs are carried out, flushes the file system, and removes the logs.
@@ -44,7 +73,7 @@ func (j *journal) dropLogs(names []string) error {
 	return nil
 }
 
-// waitFor returns when nobody is in the log any more.
+// waitFor returns nil when nobody is in the log any more.
 func (j *journal) waitFor(name string) error {
 	f, err := j.root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,14 +83,14 @@ func (j *journal) waitFor(name string) error {
 		return err
 	}
 	defer f.Close()
-	return flock(f, unix.LOCK_EX)
+	return patiently(func() error { return flock(f, unix.LOCK_EX|unix.LOCK_NB) })
 }
 
 // purgeSoon makes that what was written until now is not in the journal any more in a while.
 func (j *journal) purgeSoon() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.purge == nil {
+	if j.purge == nil && !j.closing {
 		j.pending.Add(1)
 		j.purge = time.AfterFunc(purgeDelay, j.purgeNow)
 	}
@@ -73,20 +102,27 @@ func (j *journal) purgeNow() {
 	j.mu.Lock()
 	j.purge = nil
 	j.mu.Unlock()
-	_ = j.turnOver() // what it leaves undone the next checkpoint does
+	if j.turnOver() != nil {
+		j.purgeSoon()
+	}
 }
 
-// turnOver begins a new log and drops those before it.
+// turnOver begins a new log, where the last holds anything, and drops those before it.
 func (j *journal) turnOver() error {
 	l, fresh, err := j.tryEnter()
 	if err != nil || l == nil {
 		return err
 	}
+	empty := false
 	if fresh {
+		info, err := l.file.Stat()
+		empty = err == nil && info.Size() == int64(headBytes)
 		j.leave(l)
 	}
-	if err := j.begin(l); err != nil {
-		return err
+	if !empty {
+		if err := j.begin(l); err != nil {
+			return err
+		}
 	}
 	return j.checkpoint()
 }

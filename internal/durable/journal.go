@@ -34,15 +34,19 @@ type journal struct {
 	syncfs func(*os.File) error
 	root   *os.Root
 	dir    *os.File // the same folder
-	lock   *os.File // flock: who begins or drops logs; ranges: who writes a name (see keylock.go)
+	lock   *os.File // flock: who begins logs or opens the tree; ranges: who writes a name (see keylock.go)
+	drops  *os.File // flock: who drops logs
 	users  *os.File // flock, shared: who has the tree open
 	life   string
 
 	mu      sync.Mutex
 	current *log // what this process writes to; nil until it writes
 	purge   *time.Timer
-	rotated sync.Mutex // held while logs are begun or dropped, like the flock
-	pending sync.WaitGroup
+	closing bool // no purge is begun any more
+
+	beginning sync.Mutex    // like the flock of lock, within the process
+	dropping  chan struct{} // has room for one: who drops logs, within the process
+	pending   sync.WaitGroup
 }
 
 // log is one file of the journal, as open in this process.
@@ -77,7 +81,7 @@ func openJournal(t *Tree, syncfs func(*os.File) error) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{sys: t.sys, syncfs: syncfs, root: root}
+	j := &journal{sys: t.sys, syncfs: syncfs, root: root, dropping: make(chan struct{}, 1)}
 	if err := j.open(t); err != nil {
 		return nil, errors.Join(err, j.close())
 	}
@@ -92,6 +96,9 @@ func (j *journal) open(t *Tree) (err error) {
 		return err
 	}
 	if j.lock, err = j.root.OpenFile("lock", os.O_RDWR|os.O_CREATE, fileMode); err != nil {
+		return err
+	}
+	if j.drops, err = j.root.OpenFile("drops", os.O_RDWR|os.O_CREATE, fileMode); err != nil {
 		return err
 	}
 	if j.users, err = j.root.OpenFile("users", os.O_RDWR|os.O_CREATE, fileMode); err != nil {
@@ -123,6 +130,9 @@ func (j *journal) enter() (*log, error) {
 		}
 		if err := j.begin(l); err != nil {
 			return nil, fmt.Errorf("begin a journal: %w", err)
+		}
+		if l != nil {
+			j.pending.Go(j.checkpointNow)
 		}
 	}
 }
@@ -200,10 +210,9 @@ func (j *journal) write(l *log, records ...record) error {
 	return nil
 }
 
-// begin makes the next log, unless another has done so in place of old already, and drops what came before in the
-// background.
+// begin makes the next log, unless another has done so in place of old already.
 func (j *journal) begin(old *log) error {
-	err := j.exclusively(func() error {
+	return j.exclusively(func() error {
 		names, err := j.logs()
 		if err != nil || len(names) == 0 {
 			return errors.Join(err, j.create(1))
@@ -221,10 +230,6 @@ func (j *journal) begin(old *log) error {
 		}
 		return j.create(number(name) + 1)
 	})
-	if err == nil && old != nil {
-		j.pending.Go(func() { _ = j.checkpoint() }) // what it leaves undone the next one does
-	}
-	return err
 }
 
 // closedMode is the mode of a log to which nothing is added any more.
@@ -313,10 +318,10 @@ func number(name string) (n int) {
 	return n
 }
 
-// exclusively runs do while nobody else begins or drops logs.
+// exclusively runs do while nobody else begins logs or opens the tree.
 func (j *journal) exclusively(do func() error) error {
-	j.rotated.Lock()
-	defer j.rotated.Unlock()
+	j.beginning.Lock()
+	defer j.beginning.Unlock()
 	if err := flock(j.lock, unix.LOCK_EX); err != nil {
 		return err
 	}
@@ -329,6 +334,7 @@ func (j *journal) close() error {
 	}
 	j.mu.Lock()
 	purge := j.purge
+	j.closing = true
 	j.mu.Unlock()
 	if purge != nil && purge.Stop() {
 		j.purgeNow()
@@ -338,7 +344,7 @@ func (j *journal) close() error {
 	if j.current != nil {
 		err = j.current.file.Close()
 	}
-	for _, f := range []*os.File{j.dir, j.lock, j.users} {
+	for _, f := range []*os.File{j.dir, j.lock, j.drops, j.users} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}

@@ -12,7 +12,7 @@ import (
 
 // recover carries out what the journal of an earlier life of the mount holds, and drops it. In the same life nothing has
 // to be done, whoever died: what was written is in its place, if perhaps not on the disk yet, and the logs are still there.
-// The caller is the only one who begins or drops logs, and the only one who has the tree open: what is written meanwhile would be undone.
+// The caller is the only one who has the tree open, and so who begins or drops logs: what is written meanwhile would be undone.
 // The life alone does not tell: a container has a mount of its own, and an old kernel tells none.
 //
 // All records between two checkpoints are in the logs, and of those that name one file the last one tells its state. So to

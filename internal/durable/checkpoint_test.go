@@ -1,0 +1,125 @@
+package durable
+
+import (
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// openWith opens a journaled tree on the system and closes it after the test.
+func openWith(t *testing.T, dir string, sys system, syncfs func(*os.File) error) *Tree {
+	t.Helper()
+	tree, err := open(dir, sys, syncfs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tree.journal == nil {
+		t.Skip("the file system of the tests' folder is not fit for a journal")
+	}
+	t.Cleanup(func() {
+		if err := tree.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return tree
+}
+
+func put(t *testing.T, tree *Tree, name, content string) {
+	t.Helper()
+	if _, err := tree.Put(t.Context(), name, strings.NewReader(content)); err != nil {
+		t.Error(err)
+	}
+}
+
+// wantSoon fails the test where do does not return.
+func wantSoon(t *testing.T, what string, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Error(what, "has to wait")
+	}
+}
+
+// A flush of the file system takes as long as other programs have written to it. Meanwhile all goes on in the next log.
+func TestNobodyWaitsForACheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	begun, end := make(chan struct{}), make(chan struct{})
+	trees := []*Tree{
+		openWith(t, dir, kernel{}, func(*os.File) error { begun <- struct{}{}; <-end; return nil }),
+		openWith(t, dir, kernel{}, syncFileSystem),
+	}
+	for _, tree := range trees {
+		put(t, tree, "in/a", "x")
+	}
+	turned := make(chan error, 1)
+	go func() { turned <- trees[0].journal.turnOver() }()
+	<-begun
+	wantSoon(t, "a writer of the same process", func() { put(t, trees[0], "in/b", "x") })
+	wantSoon(t, "a writer of another process", func() { put(t, trees[1], "in/c", "x") })
+	wantSoon(t, "who opens the tree", func() { openWith(t, dir, kernel{}, syncFileSystem) })
+	close(end)
+	if err := <-turned; err != nil {
+		t.Error(err)
+	}
+}
+
+// stoppable is a system whose process can be stopped between the record of a file and its name.
+type stoppable struct {
+	kernel
+	armed            atomic.Bool
+	stopped, goingOn chan struct{}
+}
+
+func newStoppable() *stoppable {
+	return &stoppable{stopped: make(chan struct{}), goingOn: make(chan struct{})}
+}
+
+func (s *stoppable) Rename(from *os.File, name string, to *os.File, newName string) error {
+	if newName == "stops" && s.armed.CompareAndSwap(true, false) {
+		close(s.stopped)
+		<-s.goingOn
+	}
+	return s.kernel.Rename(from, name, to, newName)
+}
+
+// While a process is stopped in the middle of a write, the others go on, and the log that has its record stays, however often it is tried to drop it.
+func TestStoppedProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, sys := t.TempDir(), newStoppable()
+		sys.armed.Store(true)
+		worker, node := openWith(t, dir, sys, syncFileSystem), openWith(t, dir, kernel{}, syncFileSystem)
+		put(t, node, "in/a", "a picture")
+		saved := make(chan struct{})
+		go func() { defer close(saved); put(t, worker, "out/stops", "a result") }()
+		<-sys.stopped
+
+		for range 3 {
+			if err := node.Remove(t.Context(), "in/a"); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(purgeDelay + 3*patience)
+			put(t, node, "in/a", "another")
+		}
+		time.Sleep(100 * purgeDelay)
+		if logs, err := node.journal.logs(); err != nil || len(logs) > 5 {
+			t.Errorf("there are %d logs, and nothing was written meanwhile (%v)", len(logs), err)
+		}
+		openWith(t, dir, kernel{}, syncFileSystem)
+		if logs := string(journalBytes(t, dir)); !strings.Contains(logs, "a result") || !strings.Contains(logs, "a picture") {
+			t.Error("a log was dropped in which somebody is")
+		}
+
+		close(sys.goingOn)
+		<-saved
+		time.Sleep(purgeDelay + 3*patience)
+		if logs := string(journalBytes(t, dir)); strings.Contains(logs, "a result") || strings.Contains(logs, "a picture") {
+			t.Error("the log was not dropped when nobody was in it any more")
+		}
+	})
+}
