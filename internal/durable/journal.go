@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,8 +56,25 @@ type log struct {
 	name   string
 	mark   [markBytes]byte
 	file   *os.File
-	users  int   // of this process; the flock is held while there are any. Guarded by journal.mu
-	failed error // of a flush: the kernel may say of the next one that all is well. Guarded by journal.mu
+	users  int                   // of this process; the flock is held while there are any. Guarded by journal.mu
+	failed atomic.Pointer[error] // of a flush
+}
+
+// newLog returns a log whose flushes all fail after one has: of the next one the kernel may say that all is well, though that was never written which
+// came before the first had ended. So every writer whose record may be lost is told so; other processes are by the kernel, once for each open file.
+func newLog(name string, mark [markBytes]byte, file *os.File, sys system) *log {
+	l := &log{name: name, mark: mark, file: file}
+	l.syncer = newSyncer(func() error {
+		if failed := l.failed.Load(); failed != nil {
+			return *failed
+		}
+		err := sys.Sync(file)
+		if err != nil {
+			l.failed.Store(&err)
+		}
+		return err
+	})
+	return l
 }
 
 // openJournal returns the journal of the tree, or nil where the file system does not have what it takes.
@@ -154,7 +172,7 @@ func (j *journal) tryEnter() (l *log, fresh bool, err error) {
 	}
 	l.users++
 	info, err := l.file.Stat()
-	if err == nil && l.failed == nil && !isClosed(info) && info.Size() < logLimit && isLinked(info) {
+	if err == nil && l.failed.Load() == nil && !isClosed(info) && info.Size() < logLimit && isLinked(info) {
 		return l, true, nil
 	}
 	j.current = nil
@@ -184,12 +202,6 @@ var encoded = sync.Pool{New: func() any { return new([]byte) }}
 
 // write adds the records to l and returns when they are durable.
 func (j *journal) write(l *log, records ...record) error {
-	j.mu.Lock()
-	failed := l.failed
-	j.mu.Unlock()
-	if failed != nil {
-		return failed
-	}
 	buffer := encoded.Get().(*[]byte)
 	defer encoded.Put(buffer)
 	all := (*buffer)[:0]
@@ -201,13 +213,7 @@ func (j *journal) write(l *log, records ...record) error {
 	if _, err := l.file.Write(all); err != nil {
 		return err
 	}
-	if err := l.sync(); err != nil {
-		j.mu.Lock()
-		l.failed = err
-		j.mu.Unlock()
-		return err
-	}
-	return nil
+	return l.sync()
 }
 
 // begin makes the next log, unless another has done so in place of old already.
@@ -288,7 +294,7 @@ func (j *journal) last() (*log, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", name, err), f.Close())
 	}
-	return &log{name: name, mark: h.mark, file: f, syncer: newSyncer(func() error { return j.sys.Sync(f) })}, nil
+	return newLog(name, h.mark, f, j.sys), nil
 }
 
 // logs lists the logs in order.
