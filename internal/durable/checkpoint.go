@@ -29,7 +29,7 @@ func (j *journal) checkpoint() error {
 	}
 	names, err := j.logs()
 	if err == nil && len(names) > 1 {
-		err = j.dropLogs(names[:len(names)-1])
+		err = j.dropLogs(names[:len(names)-1], j.carryOutBeside)
 	}
 	return errors.Join(err, flock(j.drops, unix.LOCK_UN))
 }
@@ -52,13 +52,31 @@ func patiently(try func() error) error {
 }
 
 // dropLogs waits until all records of the logs are carried out, flushes the file system, and removes the logs.
-func (j *journal) dropLogs(names []string) error {
+//
+// Linux tells of a file that could not be written once, and then holds it for clean: the next flush says that all is well, and nothing but the
+// journal has its bytes. So a flush is noted before it begins, where it outlives this process, and the note goes when the flush was good. Where an older note is found,
+// carryOut, which is told so, has to write anew what the journal holds, also what seems to be in its place. The note need not survive the loss of
+// power: then all is read from the disk.
+func (j *journal) dropLogs(names []string, carryOut func(doubtful bool) error) error {
 	for _, name := range names {
 		if err := j.waitFor(name); err != nil {
 			return err
 		}
 	}
+	note, err := j.drops.Stat()
+	if err != nil {
+		return err
+	}
+	if err := j.drops.Truncate(1); err != nil {
+		return err
+	}
+	if err := carryOut(note.Size() > 0); err != nil {
+		return err
+	}
 	if err := j.syncfs(j.dir); err != nil {
+		return err
+	}
+	if err := j.drops.Truncate(0); err != nil {
 		return err
 	}
 	// In order, and each for good before the next: an old log that came back would undo what newer ones did.
@@ -71,6 +89,25 @@ func (j *journal) dropLogs(names []string) error {
 		}
 	}
 	return nil
+}
+
+// carryOutBeside carries out the whole journal, where that is called for, while others have the tree open: nobody writes meanwhile, so that nothing is
+// undone of what stands in later logs. What a process that was killed had entered and not done yet happens now, like after the loss of power; nobody was told that it
+// had happened, and whoever wrote that name since has the last record.
+func (j *journal) carryOutBeside(doubtful bool) error {
+	if !doubtful {
+		return nil
+	}
+	unlock, err := j.tree.names.lockAll()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	names, err := j.logs()
+	if err != nil {
+		return err
+	}
+	return j.carryOut(names, doubtful)
 }
 
 // waitFor returns nil when nobody is in the log any more.

@@ -1,12 +1,15 @@
 package durable
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // openWith opens a journaled tree on the system and closes it after the test.
@@ -120,6 +123,52 @@ func TestStoppedProcess(t *testing.T) {
 		time.Sleep(purgeDelay + 3*patience)
 		if logs := string(journalBytes(t, dir)); strings.Contains(logs, "a result") || strings.Contains(logs, "a picture") {
 			t.Error("the log was not dropped when nobody was in it any more")
+		}
+	})
+}
+
+// While a process is stopped that is about to write a name, what the disk refused is not written anew, and nobody waits for that.
+func TestStoppedProcessAndRefusedFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, sys, refuse := t.TempDir(), newStoppable(), true
+		worker := openWith(t, dir, sys, syncFileSystem)
+		node := openWith(t, dir, kernel{}, func(*os.File) error {
+			if refuse {
+				return unix.EIO
+			}
+			return nil
+		})
+		put(t, node, "in/a", "a picture")
+		before, err := node.Root().Stat("in/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := node.journal.turnOver(); !errors.Is(err, unix.EIO) {
+			t.Errorf("turning over on a disk that refuses: %v", err)
+		}
+		refuse = false
+		sys.armed.Store(true)
+		saved := make(chan struct{})
+		go func() { defer close(saved); put(t, worker, "out/stops", "a result") }()
+		<-sys.stopped
+		if err := node.journal.checkpoint(); !errors.Is(err, unix.EWOULDBLOCK) {
+			t.Errorf("a checkpoint beside a stopped process: %v", err)
+		}
+		put(t, node, "in/b", "another")
+		if !strings.Contains(string(journalBytes(t, dir)), "a picture") {
+			t.Error("the journal was dropped that has what the disk refused")
+		}
+		close(sys.goingOn)
+		<-saved
+		if err := node.journal.checkpoint(); err != nil {
+			t.Error(err)
+		}
+		after, err := node.Root().Stat("in/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if os.SameFile(before, after) || strings.Contains(string(journalBytes(t, dir)), "a picture") {
+			t.Error("what the disk refused was not written anew, or stands in the journal still")
 		}
 	})
 }

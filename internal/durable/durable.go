@@ -22,7 +22,8 @@
 // file system of the network, which other machines may write to, there is no journal and all files are large.
 //
 // After an fsync that failed, Linux may report the next one as good (https://lwn.net/Articles/752063/). Files are safe
-// from that, since a file or a journal whose fsync failed is thrown away. A folder is metadata, and where that
+// from that, since a file whose fsync failed is thrown away, nothing more is reported as kept in a log whose fsync failed, and what
+// a flush of the whole file system did not get onto the disk is written anew from the journal. A folder is metadata, and where that
 // cannot be written ext4, XFS and btrfs stop taking writes at all.
 package durable
 

@@ -33,10 +33,11 @@ const (
 type journal struct {
 	sys    system
 	syncfs func(*os.File) error
+	tree   *Tree
 	root   *os.Root
 	dir    *os.File // the same folder
 	lock   *os.File // flock: who begins logs or opens the tree; ranges: who writes a name (see keylock.go)
-	drops  *os.File // flock: who drops logs
+	drops  *os.File // flock: who drops logs; not empty: a flush of the file system was begun, and did not end well (see dropLogs)
 	users  *os.File // flock, shared: who has the tree open
 	life   string
 
@@ -99,8 +100,8 @@ func openJournal(t *Tree, syncfs func(*os.File) error) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{sys: t.sys, syncfs: syncfs, root: root, dropping: make(chan struct{}, 1)}
-	if err := j.open(t); err != nil {
+	j := &journal{sys: t.sys, syncfs: syncfs, tree: t, root: root, dropping: make(chan struct{}, 1)}
+	if err := j.open(); err != nil {
 		return nil, errors.Join(err, j.close())
 	}
 	if !local {
@@ -109,7 +110,7 @@ func openJournal(t *Tree, syncfs func(*os.File) error) (*journal, error) {
 	return j, nil
 }
 
-func (j *journal) open(t *Tree) (err error) {
+func (j *journal) open() (err error) {
 	if j.dir, err = j.root.Open("."); err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func (j *journal) open(t *Tree) (err error) {
 	return j.exclusively(func() error {
 		err := flock(j.users, unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
-			err = j.recover(t)
+			err = j.recover()
 		} else if errors.Is(err, unix.EWOULDBLOCK) {
 			err = nil // somebody has the tree open, so no power was lost since that was recovered
 		}

@@ -5,6 +5,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // stripes is the number of locks that all names share. It is the same for all versions that use a tree at a time.
@@ -30,7 +32,7 @@ func (l *nameLocks) lock(names ...string) (unlock func(), err error) {
 	held = slices.Compact(held)
 	for i, s := range held {
 		l.stripe[s].Lock()
-		if err := lockRange(l.file, int64(s), true); err != nil {
+		if err := lockRange(l.file, int64(s)); err != nil {
 			l.stripe[s].Unlock()
 			l.unlock(held[:i])
 			return nil, err
@@ -39,9 +41,35 @@ func (l *nameLocks) lock(names ...string) (unlock func(), err error) {
 	return func() { l.unlock(held) }, nil
 }
 
+// lockAll locks all names there are, or gives up where that takes too long: somebody may have been stopped who holds one, and all that are locked until
+// then are waited for.
+func (l *nameLocks) lockAll() (unlock func(), err error) {
+	held := make([]int, 0, stripes)
+	for s := range stripes {
+		if err := patiently(func() error { return l.tryLock(s) }); err != nil {
+			l.unlock(held)
+			return nil, err
+		}
+		held = append(held, s)
+	}
+	return func() { l.unlock(held) }, nil
+}
+
+// tryLock ends in EWOULDBLOCK where somebody has the lock.
+func (l *nameLocks) tryLock(s int) error {
+	if !l.stripe[s].TryLock() {
+		return unix.EWOULDBLOCK
+	}
+	err := tryLockRange(l.file, int64(s))
+	if err != nil {
+		l.stripe[s].Unlock()
+	}
+	return err
+}
+
 func (l *nameLocks) unlock(held []int) {
 	for _, s := range held {
-		_ = lockRange(l.file, int64(s), false) // a range that is locked can be unlocked
+		_ = unlockRange(l.file, int64(s)) // a range that is locked can be unlocked
 		l.stripe[s].Unlock()
 	}
 }

@@ -44,13 +44,17 @@ func syncFileSystem(folder *os.File) error {
 	return uninterrupted("syncfs", func() error { return unix.Syncfs(int(folder.Fd())) })
 }
 
-// lockRange locks or unlocks one byte of the file against other open files, in whatever process.
-func lockRange(f *os.File, at int64, lock bool) error {
-	how := unix.Flock_t{Type: unix.F_UNLCK, Start: at, Len: 1}
-	if lock {
-		how.Type = unix.F_WRLCK
-	}
-	return uninterrupted("fcntl", func() error { return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLKW, &how) })
+// lockRange locks one byte of the file against other open files, in whatever process.
+func lockRange(f *os.File, at int64) error { return setRange(f, unix.F_OFD_SETLKW, unix.F_WRLCK, at) }
+
+// tryLockRange is lockRange, and ends in EWOULDBLOCK where another has the lock.
+func tryLockRange(f *os.File, at int64) error { return setRange(f, unix.F_OFD_SETLK, unix.F_WRLCK, at) }
+
+func unlockRange(f *os.File, at int64) error { return setRange(f, unix.F_OFD_SETLK, unix.F_UNLCK, at) }
+
+func setRange(f *os.File, command int, how int16, at int64) error {
+	lock := unix.Flock_t{Type: how, Start: at, Len: 1}
+	return uninterrupted("fcntl", func() error { return unix.FcntlFlock(f.Fd(), command, &lock) })
 }
 
 // isLinked reports whether the open file still has a name.

@@ -17,7 +17,7 @@ import (
 //
 // All records between two checkpoints are in the logs, and of those that name one file the last one tells its state. So to
 // carry them out is right at any time, as often as one likes.
-func (j *journal) recover(t *Tree) error {
+func (j *journal) recover() error {
 	names, err := j.logs()
 	if err != nil {
 		return err
@@ -34,6 +34,11 @@ func (j *journal) recover(t *Tree) error {
 	if !slices.ContainsFunc(names, fromBefore) {
 		return nil
 	}
+	return j.dropLogs(names, func(doubtful bool) error { return j.carryOut(names, doubtful) })
+}
+
+// carryOut carries out of each name the last record in the logs. Where it does so anew, nothing that is in its place already is trusted.
+func (j *journal) carryOut(names []string, anew bool) error {
 	last := map[string]place{}
 	for i, name := range names {
 		if err := j.index(i, name, last); err != nil {
@@ -41,21 +46,18 @@ func (j *journal) recover(t *Tree) error {
 		}
 	}
 	for i, name := range names {
-		if err := j.carryOut(t, i, name, last); err != nil {
+		if err := j.carryOutLog(i, name, last, anew); err != nil {
 			return fmt.Errorf("carry out the journal %s: %w", path.Join(JournalDir, name), err)
 		}
 	}
-	return j.dropLogs(names)
+	return nil
 }
 
 // place is where the last record of a name is: the how-manieth record of which log.
 type place struct{ log, record int }
 
-// index enters the records of a log in last, once everybody has left it.
+// index enters the records of a log in last.
 func (j *journal) index(i int, name string, last map[string]place) error {
-	if err := j.waitFor(name); err != nil {
-		return err
-	}
 	n := 0
 	return j.read(name, func(r record) {
 		last[r.name] = place{i, n}
@@ -63,13 +65,13 @@ func (j *journal) index(i int, name string, last map[string]place) error {
 	})
 }
 
-// carryOut carries out the records of a log that are the last of their names.
-func (j *journal) carryOut(t *Tree, i int, name string, last map[string]place) error {
+// carryOutLog carries out the records of a log that are the last of their names.
+func (j *journal) carryOutLog(i int, name string, last map[string]place, anew bool) error {
 	n := 0
 	var errs []error
 	err := j.read(name, func(r record) {
 		if last[r.name] == (place{i, n}) && check(r.name) == nil && len(errs) == 0 {
-			if err := t.redo(r); err != nil {
+			if err := j.tree.redo(r, anew); err != nil {
 				errs = append(errs, err)
 			}
 		}
@@ -101,10 +103,10 @@ func (j *journal) read(name string, yield func(record)) error {
 }
 
 // redo makes the state of one name what the record says. It does not make it durable.
-func (t *Tree) redo(r record) error {
+func (t *Tree) redo(r record, anew bool) error {
 	switch r.kind {
 	case written:
-		if there, err := t.root.ReadFile(r.name); err == nil && bytes.Equal(there, r.body) {
+		if there, err := t.root.ReadFile(r.name); !anew && err == nil && bytes.Equal(there, r.body) {
 			return nil
 		}
 		return t.place(context.Background(), r.name, r.body)
