@@ -8,8 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// purgeDelay is how long the bytes of a file that was removed may stay in the journal.
-const purgeDelay = 10 * time.Second
+const (
+	purgeDelay  = 10 * time.Second // how long the bytes of a file that was removed may stay in the journal
+	purgeSuffix = ".purge"         // behind the name of a log in the name of its mark
+)
 
 // patience is about how long a checkpoint waits for others. Who is in a log for longer has a very slow disk, or was stopped.
 const patience = 2 * time.Second
@@ -81,8 +83,10 @@ func (j *journal) dropLogs(names []string, carryOut func(doubtful bool) error) e
 	}
 	// In order, and each for good before the next: an old log that came back would undo what newer ones did.
 	for _, name := range names {
-		if err := j.sys.Unlink(j.dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		for _, file := range []string{name + purgeSuffix, name} {
+			if err := j.sys.Unlink(j.dir, file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 		}
 		if err := j.sys.Sync(j.dir); err != nil {
 			return err
@@ -121,6 +125,29 @@ func (j *journal) waitFor(name string) error {
 	}
 	defer f.Close()
 	return patiently(func() error { return flock(f, unix.LOCK_EX|unix.LOCK_NB) })
+}
+
+// markRemoval marks a log in which a removal was entered, before the file is gone, so that whoever opens the tree after this process was killed knows that there is something
+// to purge. The mark goes with the log and need not survive the loss of power: then all logs go.
+func (j *journal) markRemoval(l *log) {
+	l.removal.Do(func() {
+		if f, err := j.root.Create(l.name + purgeSuffix); err == nil { // without it the next checkpoint purges
+			f.Close()
+		}
+	})
+}
+
+// purgeLeft makes that logs are dropped soon which a process left that was killed before it did so.
+func (j *journal) purgeLeft() error {
+	names, err := j.logs()
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	_, unmarked := j.root.Lstat(names[len(names)-1] + purgeSuffix)
+	if len(names) > 1 || unmarked == nil {
+		j.purgeSoon()
+	}
+	return nil
 }
 
 // purgeSoon makes that what was written until now is not in the journal any more in a while.

@@ -3,6 +3,7 @@ package durable
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -171,4 +172,50 @@ func TestStoppedProcessAndRefusedFlush(t *testing.T) {
 			t.Error("what the disk refused was not written anew, or stands in the journal still")
 		}
 	})
+}
+
+// kill closes a tree as the kernel does when its process is killed: what was to be purged is not.
+func kill(t *testing.T, tree *Tree) {
+	t.Helper()
+	if tree.journal.purge != nil && tree.journal.purge.Stop() {
+		tree.journal.purge = nil
+		tree.journal.pending.Done()
+	}
+	if err := tree.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What was removed is not in the journal in a while also where the process that removed it was killed, and whether others have the tree open or not.
+func TestPurgeAfterKill(t *testing.T) {
+	for name, others := range map[string]bool{"alone": false, "beside others": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				if others {
+					openWith(t, dir, kernel{}, syncFileSystem)
+				}
+				killed, err := open(dir, kernel{}, syncFileSystem)
+				if err != nil {
+					t.Fatal(err)
+				}
+				put(t, killed, "in/secret", "a picture")
+				if err := killed.Remove(t.Context(), "in/secret"); err != nil {
+					t.Error(err)
+				}
+				kill(t, killed)
+				if !strings.Contains(string(journalBytes(t, dir)), "a picture") {
+					t.Error("there is nothing left to purge")
+				}
+				openWith(t, dir, kernel{}, syncFileSystem)
+				time.Sleep(purgeDelay + patience)
+				if strings.Contains(string(journalBytes(t, dir)), "a picture") {
+					t.Error("the removed file is in the journal")
+				}
+				if marks, err := filepath.Glob(filepath.Join(dir, JournalDir, "*"+purgeSuffix)); len(marks) > 0 {
+					t.Errorf("marks of logs that are gone: %q, %v", marks, err)
+				}
+			})
+		})
+	}
 }

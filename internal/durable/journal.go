@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,11 +55,12 @@ type journal struct {
 // log is one file of the journal, as open in this process.
 type log struct {
 	*syncer
-	name   string
-	mark   [markBytes]byte
-	file   *os.File
-	users  int                   // of this process; the flock is held while there are any. Guarded by journal.mu
-	failed atomic.Pointer[error] // of a flush
+	name    string
+	mark    [markBytes]byte
+	file    *os.File
+	users   int                   // of this process; the flock is held while there are any. Guarded by journal.mu
+	failed  atomic.Pointer[error] // of a flush
+	removal sync.Once             // the first that this process enters
 }
 
 // newLog returns a log whose flushes all fail after one has: of the next one the kernel may say that all is well, though that was never written which
@@ -126,7 +128,7 @@ func (j *journal) open() (err error) {
 	if j.life, err = lifeOf(j.dir); err != nil {
 		return err
 	}
-	return j.exclusively(func() error {
+	err = j.exclusively(func() error {
 		err := flock(j.users, unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			err = j.recover()
@@ -135,6 +137,7 @@ func (j *journal) open() (err error) {
 		}
 		return errors.Join(err, flock(j.users, unix.LOCK_SH))
 	})
+	return cmp.Or(err, j.purgeLeft())
 }
 
 // enter returns the log to write to. The caller leaves it again when its files have their names.

@@ -429,9 +429,7 @@ func TestJournalIsCarriedOutAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(visitor, "newer")
-	if err := visitor.Close(); err != nil {
-		t.Fatal(err)
-	}
+	kill(t, visitor)
 	renewLife(t, dir)
 	if err := os.WriteFile(filepath.Join(dir, "in/a"), nil, fileMode); err != nil { // as the loss of power may leave it
 		t.Fatal(err)

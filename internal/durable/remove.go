@@ -54,7 +54,10 @@ func (t *Tree) removePart(names []string) error {
 	if t.journal == nil {
 		return unlink(durably)
 	}
-	return t.journaled(records, names, func(*log) error { return unlink(quickly) })
+	return t.journaled(records, names, func(l *log) error {
+		t.journal.markRemoval(l)
+		return unlink(quickly)
+	})
 }
 
 // removeIn removes files of one folder. It opens the folder anew, as it is now: in one that stayed open since before its
