@@ -24,16 +24,40 @@ const patience = 2 * time.Second
 //
 // Where somebody was stopped in a log, that log and those behind it stay until he goes on or ends: his file does not have its name yet.
 func (j *journal) checkpoint() error {
-	j.dropping <- struct{}{}
-	defer func() { <-j.dropping }()
+	return j.dropping(func() error {
+		names, err := j.logs()
+		if err != nil || len(names) < 2 {
+			return err
+		}
+		return j.dropLogs(names[:len(names)-1], j.carryOutBeside)
+	})
+}
+
+// dropAll drops all logs, and takes no room on the disk for that. When it returns, all that was done before is in its place for good, entered in
+// a log or not. Others wait meanwhile, since nobody can begin a log behind one that goes.
+func (j *journal) dropAll() error {
+	return j.dropping(func() error {
+		return j.exclusively(func() error {
+			names, err := j.logs()
+			if err != nil || len(names) == 0 {
+				return errors.Join(err, j.syncfs(j.dir))
+			}
+			if err := j.closeLog(names[len(names)-1]); err != nil {
+				return err
+			}
+			return j.dropLogs(names, j.carryOutBeside)
+		})
+	})
+}
+
+// dropping runs do while nobody else drops logs.
+func (j *journal) dropping(do func() error) error {
+	j.dropper <- struct{}{}
+	defer func() { <-j.dropper }()
 	if err := patiently(func() error { return flock(j.drops, unix.LOCK_EX|unix.LOCK_NB) }); err != nil {
 		return err
 	}
-	names, err := j.logs()
-	if err == nil && len(names) > 1 {
-		err = j.dropLogs(names[:len(names)-1], j.carryOutBeside)
-	}
-	return errors.Join(err, flock(j.drops, unix.LOCK_UN))
+	return errors.Join(do(), flock(j.drops, unix.LOCK_UN))
 }
 
 // checkpointNow is a checkpoint in the background. What it leaves undone is tried again in a while.

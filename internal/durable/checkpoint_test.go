@@ -1,9 +1,13 @@
 package durable
 
 import (
+	"cmp"
 	"errors"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -218,4 +222,55 @@ func TestPurgeAfterKill(t *testing.T) {
 			})
 		})
 	}
+}
+
+// fullDisk is a flaky disk that can be full: then no file can be written to.
+type fullDisk struct {
+	*flaky
+	full atomic.Bool
+}
+
+func (d *fullDisk) Sync(f *os.File) error {
+	if info, err := f.Stat(); err != nil || !info.IsDir() && d.full.Load() {
+		return cmp.Or(err, error(unix.ENOSPC))
+	}
+	return d.flaky.Sync(f)
+}
+
+// A full disk can be freed through the tree, though what was removed cannot be entered in the journal; and the loss of power brings nothing of it back.
+func TestRemoveOnAFullDisk(t *testing.T) {
+	d, dir := &fullDisk{flaky: newFlaky()}, t.TempDir()
+	tree, other := openWith(t, dir, d, d.syncfs), openWith(t, dir, d, d.syncfs)
+	for _, name := range []string{"in/a", "in/b", "in/c"} {
+		put(t, tree, name, "a picture")
+		put(t, other, "out/"+name, "a result")
+	}
+	wantAfter := func(want ...string) {
+		t.Helper()
+		for seed := range uint64(5) {
+			after := d.cut(t, dir, rand.New(rand.NewPCG(seed, 3)))
+			renewLife(t, after)
+			files, err := fs.Glob(openTreeAt(t, after).Root().FS(), "in/*")
+			if err != nil || !slices.Equal(files, want) {
+				t.Errorf("after the loss of power there are %q, %v, want %q", files, err, want)
+			}
+		}
+	}
+	d.full.Store(true)
+	if _, err := tree.Put(t.Context(), "in/d", strings.NewReader("x")); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a write to a full disk ended in %v", err)
+	}
+	for range 2 {
+		if err := tree.Remove(t.Context(), "in/a", "in/d"); err != nil {
+			t.Error(err)
+		}
+	}
+	wantAfter("in/b", "in/c")
+	d.full.Store(false)
+	put(t, other, "in/a", "another")
+	if err := other.Remove(t.Context(), "in/b"); err != nil {
+		t.Error(err)
+	}
+	put(t, tree, "in/d", "x")
+	wantAfter("in/a", "in/c", "in/d")
 }

@@ -48,7 +48,7 @@ type journal struct {
 	closing bool // no purge is begun any more
 
 	beginning sync.Mutex    // like the flock of lock, within the process
-	dropping  chan struct{} // has room for one: who drops logs, within the process
+	dropper   chan struct{} // has room for one: who drops logs, within the process
 	pending   sync.WaitGroup
 }
 
@@ -102,7 +102,7 @@ func openJournal(t *Tree, syncfs func(*os.File) error) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{sys: t.sys, syncfs: syncfs, tree: t, root: root, dropping: make(chan struct{}, 1)}
+	j := &journal{sys: t.sys, syncfs: syncfs, tree: t, root: root, dropper: make(chan struct{}, 1)}
 	if err := j.open(); err != nil {
 		return nil, errors.Join(err, j.close())
 	}

@@ -54,10 +54,29 @@ func (t *Tree) removePart(names []string) error {
 	if t.journal == nil {
 		return unlink(durably)
 	}
-	return t.journaled(records, names, func(l *log) error {
+	err := t.journaled(records, names, func(l *log) error {
 		t.journal.markRemoval(l)
 		return unlink(quickly)
 	})
+	if full := errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT); full && t.removeUnrecorded(names, unlink) == nil {
+		return nil
+	}
+	return err
+}
+
+// removeUnrecorded removes files where the disk has no room left to enter that in the journal: it removes them and then the whole journal, so that no
+// record is left that would bring them back. Where that breaks off in between, they may come back with the loss of power, as after any removal that nobody was
+// told has been done; what wrote them anew meanwhile has a record of its own.
+func (t *Tree) removeUnrecorded(names []string, unlink func(manner) error) error {
+	unlock, err := t.names.lock(names...)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := unlink(quickly); err != nil {
+		return err
+	}
+	return t.journal.dropAll()
 }
 
 // removeIn removes files of one folder. It opens the folder anew, as it is now: in one that stayed open since before its
