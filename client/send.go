@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,14 +84,15 @@ func writeFiles(parts *multipart.Writer, files iter.Seq[File]) error {
 	return nil
 }
 
-// plain makes a name fit for a header: without folders and control characters, which the server would remove as well.
+// plain makes a name fit for a header: without folders and control characters, which the server would remove as well. It is never
+// empty: a part of a form without a name is no file, and the images after it would be taken for those before them.
 func plain(name string) string {
-	return strings.Map(func(r rune) rune {
+	return cmp.Or(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return -1
 		}
 		return r
-	}, filepath.Base(name))
+	}, filepath.Base(name)), "image")
 }
 
 // Order is what a job asks for beside its images. The zero Order asks for nothing.

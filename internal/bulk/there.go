@@ -16,6 +16,7 @@ import (
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/client"
+	"github.com/ocelli/ocelli/internal/archive"
 )
 
 // There classifies at a server: it sends images in jobs of many, several at once, and repeats what a server that is full, restarts or is out
@@ -163,6 +164,9 @@ func (t *There) batch(ctx context.Context, batch []*entry) error {
 	for _, e := range batch {
 		reading.Go(func() error {
 			data, err := read(ctx, e.item)
+			if err == nil && archive.Sniff(data) != "" {
+				err = ocelli.Errorf(ocelli.UnsupportedType, "is an archive and not an image: unpack it, and name the folder")
+			}
 			if err != nil {
 				e.fail(fault(e.item, err))
 			}
@@ -208,6 +212,10 @@ func (t *There) send(ctx context.Context, batch []*entry) error {
 	}
 	for _, e := range batch {
 		e.data = nil // the server has it
+	}
+	// Results are told by their places, so each image must have been taken for one.
+	if job.Total != len(batch) {
+		return fmt.Errorf("the server took %d images for %d, so it cannot be told which result is whose: does `ocelli up` of this version run there?", len(batch), job.Total)
 	}
 	return t.await(ctx, job.ID, batch)
 }

@@ -46,6 +46,7 @@ const (
 	half           // the events break off in the middle
 	forgot         // the job is not known any more
 	mistaken       // an answer for an image that was not sent
+	more           // a job of more images than were sent
 	denied
 )
 
@@ -86,7 +87,12 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 		return w.Result(), nil
 	}
 	if r.Method == http.MethodPost {
-		_ = json.NewEncoder(w).Encode(ocelli.Job{ID: s.submit(r, body)})
+		id := s.submit(r, body)
+		job := ocelli.Job{ID: id, Total: len(s.jobs[id])}
+		if f == more {
+			job.Total++
+		}
+		_ = json.NewEncoder(w).Encode(job)
 	} else {
 		s.events(w, ocelli.JobID(strings.Split(r.URL.Path, "/")[3]), f)
 	}
@@ -113,9 +119,16 @@ func (s *server) submit(r *http.Request, body []byte) ocelli.JobID {
 			break
 		}
 		data, _ := io.ReadAll(part)
+		if part.FileName() == "" {
+			continue // it is a field, and no file
+		}
 		res := ocelli.Result{Image: ocelli.NewImageID(id, len(s.jobs[id])+1), Job: id, Name: part.FileName(), Labels: []ocelli.Label{{Name: "blue"}}}
 		if bytes.Equal(data, red) {
 			res.Labels[0].Name = "red"
+		}
+		if bytes.HasPrefix(data, zipped) {
+			s.jobs[id] = append(s.jobs[id], res) // an archive stands for what is in it, here for two
+			res.Image = ocelli.NewImageID(id, len(s.jobs[id])+1)
 		}
 		s.jobs[id] = append(s.jobs[id], res)
 		s.seen[part.FileName()]++
@@ -146,6 +159,9 @@ func (s *server) events(w *httptest.ResponseRecorder, id ocelli.JobID, f fault) 
 	fmt.Fprint(w, "event: done\ndata: {}\n\n")
 }
 
+// zipped is how an archive begins.
+var zipped = []byte("PK\x03\x04")
+
 // sent are n images: even ones are red, odd ones blue.
 func sent(n int) bulk.Items {
 	return func(yield func(bulk.Item, error) bool) {
@@ -165,13 +181,18 @@ func sent(n int) bulk.Items {
 // there classifies n images at the server, and returns the run's error and what came of it.
 func there(t *testing.T, s *server, n int) (*lines, error) {
 	t.Helper()
+	return thereAll(t, s, sent(n))
+}
+
+func thereAll(t *testing.T, s *server, items bulk.Items) (*lines, error) {
+	t.Helper()
 	c, err := client.New("http://server.example", client.WithTransport(s))
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := new(lines)
 	engine := &bulk.There{Client: c, Patience: time.Minute, Waiting: func(error) {}}
-	run := &bulk.Run{Items: sent(n), Engine: engine.Run, Outputs: []bulk.Output{out}, Counts: new(bulk.Counts), Problem: func(err error) { t.Error(err) }}
+	run := &bulk.Run{Items: items, Engine: engine.Run, Outputs: []bulk.Output{out}, Counts: new(bulk.Counts), Problem: func(err error) { t.Error(err) }}
 	return out, run.Do(t.Context())
 }
 
@@ -228,6 +249,7 @@ func TestWhenAServerIsOfNoUse(t *testing.T) {
 		"it is gone":         {always(refused, false), "does not answer"},
 		"it is gone later":   {always(refused, true), "does not answer"},
 		"the key is wrong":   {always(denied, false), "401 Unauthorized"},
+		"it takes too many":  {always(more, false), "which result is whose"},
 		"it mixes images up": {always(mistaken, true), "that was not sent"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -249,4 +271,22 @@ func TestWhenAServerIsOfNoUse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An archive stands for many images at a server, and a file without a name for none.
+func TestEachImageIsOneAtTheServerWhateverItIsAndIsCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var items []bulk.Items
+		for _, image := range []struct {
+			name string
+			data []byte
+		}{{"a.jpg", zipped}, {"b\n", red}, {"\n", blue}, {"\x01", red}, {"c", blue}} {
+			items = append(items, bulk.One(newFinder().Input(image.name, bytes.NewReader(image.data))))
+		}
+		out, err := thereAll(t, new(server), bulk.Join(items...))
+		want := "a.jpg unsupported_type: a.jpg is an archive and not an image: unpack it, and name the folder\nb\n red\n\n blue\n\x01 red\nc blue\n"
+		if err != nil || out.text.String() != want {
+			t.Errorf("%v\n%s", err, &out.text)
+		}
+	})
 }
