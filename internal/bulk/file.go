@@ -30,6 +30,8 @@ type Format interface {
 	// Names calls each with what the lines of a file say, and returns how many bytes of it are whole lines. The rest
 	// is what a process that was killed had begun to write.
 	Names(file io.Reader, each func(name string, code ocelli.Code)) (whole int64, err error)
+	// Torn reports whether all of a file that has no whole line may be what is left of a file of ours.
+	Torn(file []byte) bool
 }
 
 // FormatOf returns the format that the name of a file stands for, nil for none.
@@ -56,6 +58,15 @@ func (NDJSON) Line(r ocelli.Result) []byte {
 		panic(err) // our own types always marshal
 	}
 	return append(line, '\n')
+}
+
+// Torn implements [Format].
+func (NDJSON) Torn(file []byte) bool {
+	const begin = `{"image":"`
+	if len(file) < len(begin) {
+		return strings.HasPrefix(begin, string(file))
+	}
+	return strings.HasPrefix(string(file), begin) && (!json.Valid(file) || bytes.Contains(file, []byte(`"timings_ms":`)))
 }
 
 // Names implements [Format].
@@ -119,6 +130,9 @@ func (CSV) Line(r ocelli.Result) []byte {
 	return record(cells...)
 }
 
+// Torn implements [Format].
+func (c CSV) Torn(file []byte) bool { return bytes.HasPrefix(c.Header(), file) }
+
 // Names implements [Format].
 func (CSV) Names(file io.Reader, each func(string, ocelli.Code)) (whole int64, err error) {
 	last := &lastByte{r: file}
@@ -163,6 +177,9 @@ func (l *lastByte) Read(p []byte) (int, error) {
 	l.ended = l.ended || err == io.EOF
 	return n, err
 }
+
+// mostTorn bounds a line that was begun: a few labels.
+const mostTorn = 1 << 20
 
 // syncEvery is how much work a loss of power can cost. The end of the process costs none.
 const syncEvery = time.Second
@@ -212,6 +229,9 @@ func (o *File) resume(path string, each func(string, ocelli.Code)) error {
 		return err
 	}
 	whole, err := o.format.Names(o.f, each)
+	if err == nil && whole == 0 {
+		err = o.torn()
+	}
 	if err != nil {
 		return fmt.Errorf("%s cannot be gone on with: %w: name another file", path, err)
 	}
@@ -223,6 +243,22 @@ func (o *File) resume(path string, each func(string, ocelli.Code)) error {
 	}
 	if whole == 0 {
 		return o.write(o.format.Header())
+	}
+	return nil
+}
+
+// torn is an error where a file without a whole line is not ours: it would be emptied.
+func (o *File) torn() error {
+	info, err := o.f.Stat()
+	if err != nil {
+		return err
+	}
+	file := make([]byte, min(info.Size(), mostTorn))
+	if _, err := io.ReadFull(io.NewSectionReader(o.f, 0, info.Size()), file); err != nil {
+		return err
+	}
+	if info.Size() > mostTorn || !o.format.Torn(file) {
+		return errors.New("it holds no result of `ocelli classify`")
 	}
 	return nil
 }

@@ -96,8 +96,17 @@ func TestAFileIsGoneOnWithFromWhereverItWasCutOff(t *testing.T) {
 
 func TestAFileIsNeverOverwritten(t *testing.T) {
 	dir := tree(t, map[string][]byte{"r.csv": []byte("name,price\nx,1\n"), "notes.ndjson": []byte("dear diary\n"), "other.ndjson": []byte("{\"a\":1}\n")})
+	wants := map[string]string{"r.csv": "line 1 is not of a table", "notes.ndjson": "line 1 is no result", "other.ndjson": "line 1 is no result"}
+	// Without the end of a line, too, or without one that is whole.
+	for name, text := range map[string]string{
+		"line.csv": "name,price", "header.csv": "name,label,label_id,score,parents,width,height,error,message,mine", "quote.csv": "\"name", "word.csv": "x",
+		"small.json": `{"a":1}`, "pod.json": `{"image":"nginx","name":"web"}`, "text.ndjson": "dear diary", "array.json": "[", "large.json": `{"image":"` + strings.Repeat("x", 2<<20),
+	} {
+		write(t, filepath.Join(dir, name), []byte(text))
+		wants[name] = "it holds no result"
+	}
 	nobody := func(string, ocelli.Code) { t.Error("something was found in a file of others") }
-	for name, want := range map[string]string{"r.csv": "line 1 is not of a table", "notes.ndjson": "line 1 is no result", "other.ndjson": "line 1 is no result"} {
+	for name, want := range wants {
 		path := filepath.Join(dir, name)
 		before, _ := os.ReadFile(path)
 		if _, err := bulk.Create(path, bulk.NDJSON{}); err == nil || !strings.Contains(err.Error(), "--resume") {
