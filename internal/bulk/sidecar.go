@@ -31,7 +31,7 @@ func (s Sidecar) Put(_ context.Context, item Item, r ocelli.Result) error {
 	case err != nil || ours == nil:
 		return ocelli.Errorf(ocelli.Conflict, "%s is there, was not written by Ocelli and is left alone: give another ending, like --sidecar=.ocelli.json", path)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".ocelli-*.tmp")
+	temp, err := os.CreateTemp(filepath.Dir(path), tempBegin+"*"+tempEnd)
 	if err != nil {
 		return unkept(path, err)
 	}

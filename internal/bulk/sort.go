@@ -3,6 +3,7 @@ package bulk
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/ocelli/ocelli"
@@ -25,6 +27,7 @@ type Sorter struct {
 	dir      string
 	template string // of the path below it
 	link     bool
+	swept    map[string]bool // folders
 }
 
 var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
@@ -52,7 +55,7 @@ func NewSorter(template string, link bool) (*Sorter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the copies cannot be kept: %w", err)
 	}
-	return &Sorter{root: root, dir: dir, template: below, link: link}, nil
+	return &Sorter{root: root, dir: dir, template: below, link: link, swept: map[string]bool{}}, nil
 }
 
 // splitTemplate returns the folder that a template names and the rest, in which the first placeholder is.
@@ -135,6 +138,7 @@ func (s *Sorter) Put(ctx context.Context, item Item, r ocelli.Result) error {
 	path := s.place(item, r)
 	err := s.root.MkdirAll(filepath.Dir(path), 0o755)
 	if err == nil {
+		s.sweep(filepath.Dir(path))
 		err = s.copy(ctx, item, path)
 	}
 	switch {
@@ -194,18 +198,65 @@ func (s *Sorter) create(name string, data []byte) (bool, error) {
 		there, err := io.ReadAll(io.LimitReader(old, int64(len(data))+1))
 		return err == nil && bytes.Equal(there, data), nil
 	}
-	temp := filepath.Join(filepath.Dir(name), fmt.Sprintf(".ocelli-%d.tmp", os.Getpid()))
-	if err := s.root.WriteFile(temp, data, 0o644); err != nil {
-		return false, errors.Join(err, s.root.Remove(temp))
+	temp := filepath.Join(filepath.Dir(name), tempBegin+rand.Text()+tempEnd)
+	f, err := s.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return false, err
 	}
-	err := s.root.Link(temp, name)
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = s.root.Link(temp, name)
+		if err != nil && !errors.Is(err, fs.ErrExist) && s.root.Rename(temp, name) == nil {
+			return true, nil // a file system without links, as on memory cards
+		}
+	}
+	left := s.root.Remove(temp)
 	if errors.Is(err, fs.ErrExist) {
-		return false, s.root.Remove(temp) // somebody has just made one
+		return false, left // somebody has just made one
 	}
-	if err != nil { // a file system without links, as on memory cards
-		return true, s.root.Rename(temp, name)
+	return err == nil, errors.Join(err, left)
+}
+
+// Files are made under names that nothing else has, this run and others, and get their own when they are whole.
+const (
+	tempBegin, tempEnd = ".ocelli-", ".tmp"
+	// tempAge is how old one must be to have been left by a run that was killed, and not to be of one that works beside this.
+	tempAge = time.Hour
+	// mostSwept bounds the folders that are remembered.
+	mostSwept = 4096
+)
+
+func isTemp(name string) bool {
+	return strings.HasPrefix(name, tempBegin) && strings.HasSuffix(name, tempEnd)
+}
+
+// sweep removes from a folder what killed runs have left there, when this run first comes to it.
+func (s *Sorter) sweep(dir string) {
+	if s.swept[dir] {
+		return
 	}
-	return true, s.root.Remove(temp)
+	if len(s.swept) == mostSwept {
+		clear(s.swept)
+	}
+	s.swept[dir] = true
+	open, err := s.root.Open(dir)
+	if err != nil {
+		return
+	}
+	defer open.Close()
+	for err == nil {
+		var names []string
+		names, err = open.Readdirnames(namesAtOnce)
+		for _, name := range names {
+			path := filepath.Join(dir, name)
+			if !isTemp(name) {
+				continue
+			}
+			if info, err := s.root.Lstat(path); err == nil && time.Since(info.ModTime()) > tempAge {
+				_ = s.root.Remove(path) // the next run tries again
+			}
+		}
+	}
 }
 
 // Close implements [Output].

@@ -1,14 +1,19 @@
 package bulk_test
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/bulk"
@@ -133,3 +138,38 @@ func TestTemplatesThatMeanNothing(t *testing.T) {
 		}
 	}
 }
+
+// Copies of another run, and what one that was killed has left, are none of ours: process ids are the same in two containers.
+func TestWhatOtherRunsAreWritingIsLeftAlone(t *testing.T) {
+	in, out := tree(t, map[string][]byte{"dog.jpg": red}), t.TempDir()
+	own := fmt.Sprintf("dog/.ocelli-%d.tmp", os.Getpid())
+	for _, name := range []string{own, "dog/.ocelli-OLD.tmp", "dog/.ocelli-NEW.tmp", "cat/.ocelli-OLD.tmp", "dog/old.tmp"} {
+		write(t, filepath.Join(out, name), blue)
+		if !strings.Contains(name, "NEW") && name != own {
+			if err := os.Chtimes(filepath.Join(out, name), time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Link(filepath.Join(out, own), filepath.Join(out, "dog/old.png")); err != nil { // as one that was killed in between
+		t.Fatal(err)
+	}
+	s, err := bulk.NewSorter(out+"/{label}/", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Put(t.Context(), bulk.Local(in+"/dog.jpg"), labelled("dog")), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"cat/.ocelli-OLD.tmp", "dog/.ocelli-NEW.tmp", own, "dog/dog.jpg", "dog/old.png", "dog/old.tmp"}, below(t, out), sorted); diff != "" {
+		t.Error(diff)
+	}
+	if old, err := os.ReadFile(filepath.Join(out, "dog/old.png")); err != nil || !bytes.Equal(old, blue) {
+		t.Errorf("the copy of another run was changed: %v", err)
+	}
+	if diff := cmp.Diff([]string{"dog/dog.jpg", "dog/old.png", "dog/old.tmp"}, names(out, newFinder().Folder(t.Context(), out))); diff != "" {
+		t.Errorf("what is left is taken for images: %s", diff)
+	}
+}
+
+var sorted = cmpopts.SortSlices(strings.Compare)

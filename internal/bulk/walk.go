@@ -112,9 +112,13 @@ func isRegular(path string, entry fs.DirEntry) bool {
 var endings = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
 
 // looksLikeImage reports whether a file begins like an image or is called like one: then it was meant, and what is wrong with it is told.
-// One that cannot be read fails in its turn, too, with the reason.
+// One that cannot be read fails in its turn, too, with the reason. What a killed run has left of a copy was not meant.
 func looksLikeImage(path string) bool {
-	if name := filepath.Base(path); name[0] != '.' && slices.Contains(endings, strings.ToLower(filepath.Ext(name))) {
+	name := filepath.Base(path)
+	if isTemp(name) {
+		return false
+	}
+	if name[0] != '.' && slices.Contains(endings, strings.ToLower(filepath.Ext(name))) {
 		return true
 	}
 	f, err := os.Open(path)
