@@ -195,16 +195,9 @@ func (o *classifyOptions) items(ctx context.Context, finder *bulk.Finder, args [
 	return bulk.Join(sources...), nil
 }
 
-// outputs are what the results are kept in, in the order in which a run that is killed can go on: the file of results comes last. done
-// tells what an earlier run has done.
+// outputs are what the results are kept in, in the order in which a run that is killed can go on: what tells that an image is done comes
+// after its copy, and the file of results last. done tells what an earlier run has done.
 func (o *classifyOptions) outputs(finder *bulk.Finder, args []string) (outs []bulk.Output, done func(bulk.Item) bool, err error) {
-	if o.sidecar != "" {
-		sidecar := bulk.Sidecar{Suffix: o.sidecar}
-		outs = append(outs, sidecar)
-		if o.resume {
-			done = sidecar.Has
-		}
-	}
 	if o.copyTo != "" {
 		sorter, err := bulk.NewSorter(o.copyTo, o.link)
 		if err != nil {
@@ -215,6 +208,13 @@ func (o *classifyOptions) outputs(finder *bulk.Finder, args []string) (outs []bu
 		}
 		finder.Without = sorter.Dir()
 		outs = append(outs, sorter)
+	}
+	if o.sidecar != "" {
+		sidecar := bulk.Sidecar{Suffix: o.sidecar}
+		outs = append(outs, sidecar)
+		if o.resume {
+			done = sidecar.Has
+		}
 	}
 	if o.out == "" {
 		return outs, done, nil

@@ -51,10 +51,12 @@ type Counts struct {
 
 // Run is one run. Its fields are set before [Run.Do].
 type Run struct {
-	Items   Items
-	Skip    func(Item) bool // whether an earlier run has done it; nil for none
-	Engine  Engine
-	Outputs []Output // asked in this order: what the last one kept is done with
+	Items  Items
+	Skip   func(Item) bool // whether an earlier run has done it; nil for none
+	Engine Engine
+	// Outputs are asked in this order: what the last one kept without passing trouble is done with. What one could not keep the later ones
+	// keep as failed, so that it is tried again when the run is gone on with.
+	Outputs []Output
 	Counts  *Counts
 	Problem func(error) // told what is missing, and what could not be kept
 }
@@ -128,6 +130,9 @@ func (r *Run) keep(ctx context.Context, item Item, res ocelli.Result) error {
 		if e := ocelli.AsError(err); e != nil {
 			failed = true
 			r.Problem(e)
+			if res.Error == nil {
+				res.Labels, res.Error = []ocelli.Label{}, ocelli.Errorf(ocelli.Unavailable, "%s", e.Message)
+			}
 		} else if err != nil {
 			return err
 		}

@@ -341,3 +341,40 @@ func TestARunThatIsBrokenOffKeepsWhatItHadInHand(t *testing.T) {
 		t.Errorf("%v; kept are\n%s", err, &out.text)
 	}
 }
+
+func TestWhatCouldNotBeCopiedIsNotDone(t *testing.T) {
+	dir := tree(t, map[string][]byte{"in/a.png": red, "in/b.png": blue, "sorted/red": []byte("a file in place of the folder")})
+	var known bulk.Done
+	for turn, want := range []map[string]bool{{"a.png": false, "b.png": true}, {"a.png": true, "b.png": true}} {
+		sorter, err := bulk.NewSorter(dir+"/sorted/{label}/", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := bulk.Resume(dir+"/out.ndjson", bulk.NDJSON{}, known.Add)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := &bulk.Run{Items: newFinder().Folder(t.Context(), dir+"/in"), Skip: known.Has, Engine: bulk.Here(classify.Echo{}, 1),
+			Outputs: []bulk.Output{sorter, bulk.Sidecar{Suffix: ".json"}, file}, Counts: new(bulk.Counts), Problem: func(error) {}}
+		if err := run.Do(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if failed, skipped := run.Counts.Failed.Load(), run.Counts.Skipped.Load(); failed != int64(1-turn) || skipped != int64(turn) {
+			t.Errorf("turn %d: %d failed, %d skipped", turn, failed, skipped)
+		}
+		known = bulk.Done{}
+		again, err := bulk.Resume(dir+"/out.ndjson", bulk.NDJSON{}, known.Add)
+		if err != nil || again.Close() != nil {
+			t.Fatal(err)
+		}
+		for name, done := range want {
+			item := bulk.Local(dir + "/in/" + name)
+			if inFile, beside := known.Has(item), (bulk.Sidecar{Suffix: ".json"}).Has(item); inFile != done || beside != done {
+				t.Errorf("turn %d: %s is done in the file: %v, beside it: %v; want %v", turn, name, inFile, beside, done)
+			}
+		}
+		if err := os.RemoveAll(dir + "/sorted/red"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/ocelli/ocelli"
 )
@@ -46,10 +47,12 @@ func (s Sidecar) Put(_ context.Context, item Item, r ocelli.Result) error {
 	return nil
 }
 
-// unkept is the error of a file that could not be written: that of one image where only its folder is at fault.
+// unkept is the error of a file that could not be written: that of one image where only its name or its folder is at fault.
 func unkept(path string, err error) error {
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		return ocelli.Errorf(ocelli.Unavailable, "%s could not be written: %v", path, err)
+	for _, own := range []error{fs.ErrPermission, fs.ErrNotExist, fs.ErrExist, syscall.ENOTDIR} {
+		if errors.Is(err, own) {
+			return ocelli.Errorf(ocelli.Unavailable, "%s could not be written: %v", path, err)
+		}
 	}
 	return err
 }
