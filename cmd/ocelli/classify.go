@@ -213,7 +213,13 @@ func (o *classifyOptions) outputs(finder *bulk.Finder, args []string) (outs []bu
 		sidecar := bulk.Sidecar{Suffix: o.sidecar}
 		outs = append(outs, sidecar)
 		if o.resume {
-			done = sidecar.Has
+			done = func(item bulk.Item) bool {
+				done, failed := sidecar.Has(item)
+				if failed {
+					finder.Counts.Failed.Add(1)
+				}
+				return done
+			}
 		}
 	}
 	if o.out == "" {

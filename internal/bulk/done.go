@@ -30,13 +30,18 @@ func (d *Done) Add(name string, code ocelli.Code) {
 		d.failed = map[sum]bool{}
 	}
 	delete(d.failed, key)
-	if code == ocelli.Unavailable || code == ocelli.Overloaded || code == ocelli.Cancelled {
+	if passing(code) {
 		return
 	}
 	d.sums, d.sorted = append(d.sums, key), false
 	if code != "" {
 		d.failed[key] = true
 	}
+}
+
+// passing reports whether a result failed for a reason beyond the image, and another try is worth it.
+func passing(code ocelli.Code) bool {
+	return code == ocelli.Unavailable || code == ocelli.Overloaded || code == ocelli.Cancelled
 }
 
 // Has reports whether an item is done.

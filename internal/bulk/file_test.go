@@ -166,7 +166,7 @@ func TestSidecars(t *testing.T) {
 		return s.Put(t.Context(), bulk.Local(filepath.Join(dir, name)), r)
 	}
 	a := bulk.Local(filepath.Join(dir, "a.jpg"))
-	if s.Has(a) {
+	if done, _ := s.Has(a); done {
 		t.Error("a sidecar is found where there is none")
 	}
 	for _, r := range some()[:1] {
@@ -174,7 +174,7 @@ func TestSidecars(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !s.Has(a) {
+	if done, failed := s.Has(a); !done || failed {
 		t.Error("the sidecar is not found")
 	}
 	if err := put("b.jpg", some()[0]); ocelli.AsError(err) == nil || !strings.Contains(err.Error(), "was not written by Ocelli") {
@@ -183,8 +183,11 @@ func TestSidecars(t *testing.T) {
 	if text, _ := os.ReadFile(filepath.Join(dir, "b.jpg.json")); string(text) != `{"title":"holiday"}` {
 		t.Errorf("the file of others reads %s", text)
 	}
-	if err := put("c.jpg", some()[4]); err != nil || s.Has(bulk.Local(filepath.Join(dir, "c.jpg"))) {
-		t.Errorf("passing trouble counts as done: %v", err)
+	for code, want := range map[ocelli.Code]bool{ocelli.Unavailable: false, ocelli.Cancelled: false, ocelli.Overloaded: false, ocelli.CorruptImage: true} {
+		err := put("c.jpg", ocelli.Result{Labels: []ocelli.Label{}, Error: ocelli.Errorf(code, "no")})
+		if done, failed := s.Has(bulk.Local(filepath.Join(dir, "c.jpg"))); err != nil || done != want || failed != want {
+			t.Errorf("%s: done %v, failed %v, %v", code, done, failed, err)
+		}
 	}
 	if err := s.Put(t.Context(), bulk.Item{Name: "https://example.org/x.jpg"}, some()[0]); ocelli.AsError(err) == nil {
 		t.Errorf("beside a URL: %v", err)

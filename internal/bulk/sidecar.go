@@ -78,18 +78,22 @@ func (s Sidecar) read(path string) (*ocelli.Result, error) {
 	return &r.Result, nil
 }
 
-// Has reports whether an item has a sidecar that is not older than itself and tells of no passing trouble.
-func (s Sidecar) Has(item Item) bool {
+// Has reports whether an item has a sidecar that is not older than itself and tells of no passing trouble, and whether it tells that the
+// image failed.
+func (s Sidecar) Has(item Item) (done, failed bool) {
 	image, err := os.Stat(item.Path)
 	if err != nil {
-		return false
+		return false, false
 	}
 	beside, err := os.Stat(item.Path + s.Suffix)
 	if err != nil || beside.ModTime().Before(image.ModTime()) {
-		return false
+		return false, false
 	}
 	r, err := s.read(item.Path + s.Suffix)
-	return err == nil && r != nil && (r.Error == nil || r.Error.Code != ocelli.Unavailable)
+	if err != nil || r == nil || r.Error != nil && passing(r.Error.Code) {
+		return false, false
+	}
+	return true, r.Error != nil
 }
 
 // Close does nothing: each file is whole already.
