@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +46,8 @@ func FormatOf(path string) Format {
 	return nil
 }
 
-// NDJSON writes each result as one line of JSON.
+// NDJSON writes each result as one line of JSON. File names are bytes, and JSON is UTF-8: those of a name that is not stand in the line
+// also in base64, as "name_bytes".
 type NDJSON struct{}
 
 // Header is empty.
@@ -54,6 +56,12 @@ func (NDJSON) Header() []byte { return nil }
 // Line implements [Format].
 func (NDJSON) Line(r ocelli.Result) []byte {
 	line, err := json.Marshal(r)
+	if err == nil && !utf8.ValidString(r.Name) {
+		line, err = json.Marshal(struct {
+			ocelli.Result
+			NameBytes []byte `json:"name_bytes"`
+		}{r, []byte(r.Name)})
+	}
 	if err != nil {
 		panic(err) // our own types always marshal
 	}
@@ -81,8 +89,9 @@ func (NDJSON) Names(file io.Reader, each func(string, ocelli.Code)) (whole int64
 			return whole, err
 		}
 		var r struct {
-			Name  *string       `json:"name"`
-			Error *ocelli.Error `json:"error"`
+			Name      *string       `json:"name"`
+			NameBytes []byte        `json:"name_bytes"`
+			Error     *ocelli.Error `json:"error"`
 		}
 		if json.Unmarshal(line, &r) != nil || r.Name == nil {
 			return whole, fmt.Errorf("line %d is no result of `ocelli classify`", n)
@@ -90,6 +99,9 @@ func (NDJSON) Names(file io.Reader, each func(string, ocelli.Code)) (whole int64
 		code := ocelli.Code("")
 		if r.Error != nil {
 			code = r.Error.Code
+		}
+		if len(r.NameBytes) > 0 {
+			*r.Name = string(r.NameBytes)
 		}
 		each(*r.Name, code)
 		whole += int64(len(line))

@@ -23,6 +23,8 @@ func some() []ocelli.Result {
 		{Name: "-", Error: ocelli.Errorf(ocelli.CorruptImage, "- is damaged")},
 		{Name: "'quoted'.jpg", Labels: []ocelli.Label{{Name: "cat"}}},
 		{Name: "später 🐕.jpg", Error: ocelli.Errorf(ocelli.Unavailable, "open:\r\nno")},
+		{Name: "\xff.png", Labels: []ocelli.Label{{Name: "dog"}}},
+		{Name: "\xfe.png", Labels: []ocelli.Label{{Name: "cat"}}},
 		{Name: "last.jpg", Labels: []ocelli.Label{{Name: "owl"}}},
 	}
 	for i := range rs {
