@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,6 +25,8 @@ const (
 // watch looks for new files in a folder and below it.
 type watch struct {
 	finder  *Finder
+	dir     string
+	gone    bool // dir is not there, and is looked for
 	events  *fsnotify.Watcher
 	pending map[string]time.Time // when something last happened to a file
 	errs    []error
@@ -31,14 +34,15 @@ type watch struct {
 }
 
 // Watch yields the images that come into dir and below it from now on, until ctx ends: each when it has been written whole, be it in place
-// or under another name and then renamed. One that is changed later is yielded again. It begins to look before it returns.
+// or under another name and then renamed. One that is changed later is yielded again, and so is what is in a folder that gets another name.
+// It begins to look before it returns.
 func (f *Finder) Watch(ctx context.Context, dir string) (Items, error) {
 	events, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be watched: %w", dir, err)
 	}
-	w := &watch{finder: f, events: events, pending: map[string]time.Time{}, began: time.Now()}
-	if err := w.add(dir, func(os.DirEntry) bool { return false }); err != nil {
+	w := &watch{finder: f, dir: filepath.Clean(dir), events: events, pending: map[string]time.Time{}, began: time.Now()}
+	if err := w.add(w.dir, func(os.DirEntry) bool { return false }); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s cannot be watched: %w", dir, err), events.Close())
 	}
 	return func(yield func(Item, error) bool) {
@@ -55,8 +59,9 @@ func (f *Finder) Watch(ctx context.Context, dir string) (Items, error) {
 				}
 				w.happened(event)
 			case err := <-events.Errors:
-				w.trouble(dir, err)
+				w.trouble(err)
 			case <-tick.C:
+				w.seek()
 				if !w.yield(yield) {
 					return
 				}
@@ -91,9 +96,42 @@ func (w *watch) add(dir string, isNew func(os.DirEntry) bool) error {
 	return err
 }
 
+// every says of each file that it is new.
+func every(os.DirEntry) bool { return true }
+
+// forget ends the watches of a folder and of those below it, under the names that they had: the kernel's go with the folders to
+// their new names, and fsnotify would go on to tell the old ones.
+func (w *watch) forget(dir string) {
+	for _, path := range w.events.WatchList() {
+		if path == dir || strings.HasPrefix(path, dir+string(filepath.Separator)) {
+			_ = w.events.Remove(path) // the kernel may have ended it already
+		}
+	}
+}
+
+// seek watches the folder again when it has come back.
+func (w *watch) seek() {
+	if !w.gone {
+		return
+	}
+	err := w.add(w.dir, every)
+	w.gone = errors.Is(err, fs.ErrNotExist)
+	if err != nil && !w.gone {
+		w.trouble(err)
+	}
+}
+
 func (w *watch) happened(event fsnotify.Event) {
 	if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
 		delete(w.pending, event.Name)
+		switch {
+		case event.Name == w.dir:
+			w.gone = true
+			w.forget(w.dir)
+			w.errs = append(w.errs, fmt.Errorf("%s is gone, and will be watched again when it is back", w.dir))
+		case !errors.Is(w.events.Remove(event.Name), fsnotify.ErrNonExistentWatch):
+			w.forget(event.Name)
+		}
 		return
 	}
 	if !event.Has(fsnotify.Create) && !event.Has(fsnotify.Write) {
@@ -103,7 +141,7 @@ func (w *watch) happened(event fsnotify.Event) {
 	switch {
 	case err != nil: // it is gone already
 	case info.IsDir():
-		if err := w.add(event.Name, func(os.DirEntry) bool { return true }); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := w.add(event.Name, every); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			w.errs = append(w.errs, fmt.Errorf("%s cannot be watched: %w", event.Name, err))
 		}
 	default:
@@ -120,9 +158,10 @@ func (w *watch) remember(path string) {
 }
 
 // trouble takes up what was missed because too much happened at once: every file that was changed since the watch began, some for a second time.
-func (w *watch) trouble(dir string, err error) {
+func (w *watch) trouble(err error) {
 	if errors.Is(err, fsnotify.ErrEventOverflow) {
-		err = w.add(dir, func(entry os.DirEntry) bool {
+		w.forget(w.dir) // also the names that folders have had
+		err = w.add(w.dir, func(entry os.DirEntry) bool {
 			info, err := entry.Info()
 			if err != nil {
 				return false
@@ -132,7 +171,7 @@ func (w *watch) trouble(dir string, err error) {
 		})
 	}
 	if err != nil {
-		w.errs = append(w.errs, fmt.Errorf("watching %s: %w", dir, err))
+		w.errs = append(w.errs, fmt.Errorf("watching %s: %w", w.dir, err))
 	}
 }
 

@@ -94,6 +94,52 @@ func TestAWatchFindsWhatComes(t *testing.T) {
 	expect(t, found, "new.png")
 }
 
+// File managers make a folder under one name and give it its own at once.
+func TestAWatchFollowsFoldersToTheirNewNames(t *testing.T) {
+	dir := tree(t, map[string][]byte{"old/deep/old.png": red})
+	found := watching(t, newFinder(), dir)
+	if err := os.Rename(filepath.Join(dir, "old"), filepath.Join(dir, "new")); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, found, "new/deep/old.png")
+	write(t, filepath.Join(dir, "new/1.png"), red)
+	write(t, filepath.Join(dir, "new/deep/2.png"), red)
+	write(t, filepath.Join(dir, "new/deep/er/3.png"), red)
+	expect(t, found, "new/1.png", "new/deep/2.png", "new/deep/er/3.png")
+}
+
+func TestAWatchedFolderThatIsMadeAgainIsWatchedAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "inbox")
+	write(t, filepath.Join(dir, "sub/old.png"), red)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	items, err := newFinder().Watch(ctx, dir+"/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	seen, again := "", false
+	for item, err := range items {
+		switch {
+		case err != nil && seen == "":
+			seen = err.Error()
+			write(t, filepath.Join(dir, "sub/1.png"), red)
+		case err != nil:
+			t.Error(err)
+		case item.Name == filepath.Join(dir, "2.png"):
+			again = true
+			cancel()
+		default:
+			write(t, filepath.Join(dir, "2.png"), red)
+		}
+	}
+	if !strings.Contains(seen, "inbox is gone") || !again {
+		t.Errorf("told was %q; found again: %v", seen, again)
+	}
+}
+
 // However slowly a file is written, it is not looked at before its writer has closed it.
 func TestAWatchWaitsForTheWholeFile(t *testing.T) {
 	dir := t.TempDir()
