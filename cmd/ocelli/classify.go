@@ -129,6 +129,11 @@ func (o *classifyOptions) run(ctx context.Context, args []string, stdin io.Reade
 	if run.Items, err = o.items(ctx, finder, args, stdin); err != nil {
 		return err
 	}
+	if o.watch != "" {
+		if run.Coming, err = finder.Watch(ctx, o.watch); err != nil {
+			return err
+		}
+	}
 	engine, closeEngine, err := o.engine(ctx, progress, newLogger(stderr, "warn"))
 	if err != nil {
 		return err
@@ -165,7 +170,7 @@ func named(arg string) error {
 	return nil
 }
 
-// items are all images in the order in which they are asked for.
+// items are all images that are there, in the order in which they are asked for.
 func (o *classifyOptions) items(ctx context.Context, finder *bulk.Finder, args []string, stdin io.Reader) (bulk.Items, error) {
 	var sources []bulk.Items
 	for _, arg := range args {
@@ -184,13 +189,6 @@ func (o *classifyOptions) items(ctx context.Context, finder *bulk.Finder, args [
 		}
 		context.AfterFunc(ctx, func() { list.Close() })
 		sources = append(sources, finder.List(ctx, list))
-	}
-	if o.watch != "" {
-		coming, err := finder.Watch(ctx, o.watch)
-		if err != nil {
-			return nil, err
-		}
-		sources = append(sources, coming)
 	}
 	return bulk.Join(sources...), nil
 }

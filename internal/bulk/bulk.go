@@ -1,13 +1,15 @@
 // Package bulk classifies any number of images for somebody at a command line: it finds them, classifies them here or at a server, and keeps
 // what comes of it, so that a run over a million files can be broken off and gone on with. Nothing in it grows with their number but the
-// sixteen bytes by which each image is known that an earlier run had done.
+// sixteen bytes by which each image is known that an earlier run had done, or that was found before a folder is watched.
 package bulk
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -51,8 +53,11 @@ type Counts struct {
 
 // Run is one run. Its fields are set before [Run.Do].
 type Run struct {
-	Items  Items
-	Skip   func(Item) bool // whether an earlier run has done it; nil for none
+	Items Items
+	Skip  func(Item) bool // whether an earlier run has done one of Items; nil for none
+	// Coming are images that come while the run goes on, as from [Finder.Watch], and are classified after Items; nil for none. One that was
+	// found among Items just as it is now is passed over.
+	Coming Items
 	Engine Engine
 	// Outputs are asked in this order: what the last one kept without passing trouble is done with. What one could not keep the later ones
 	// keep as failed, so that it is tried again when the run is gone on with.
@@ -100,23 +105,56 @@ func (r *Run) Do(ctx context.Context) error {
 	return err
 }
 
-// fresh yields the items that no earlier run has done, until ctx ends.
+// fresh yields the items that no earlier run has done, then those that come, until ctx ends.
 func (r *Run) fresh(ctx context.Context, missing *bool) iter.Seq[Item] {
+	var found Done
+	done := func(item Item) bool {
+		if r.Skip != nil && r.Skip(item) {
+			r.Counts.Skipped.Add(1)
+			return true
+		}
+		if r.Coming != nil {
+			found.Add(asItIs(item), "")
+		}
+		return false
+	}
+	foundBefore := func(item Item) bool {
+		if !found.has(asItIs(item)) {
+			return false
+		}
+		r.Counts.Found.Add(-1)
+		return true
+	}
 	return func(yield func(Item) bool) {
-		for item, err := range r.Items {
-			switch {
-			case ctx.Err() != nil:
-				return
-			case err != nil:
-				*missing = true
-				r.Problem(err)
-			case r.Skip != nil && r.Skip(item):
-				r.Counts.Skipped.Add(1)
-			case !yield(item):
-				return
-			}
+		if r.pass(ctx, r.Items, done, missing, yield) && r.Coming != nil {
+			r.pass(ctx, r.Coming, foundBefore, missing, yield)
 		}
 	}
+}
+
+// pass yields the items that are not known, and reports whether more are wanted.
+func (r *Run) pass(ctx context.Context, items Items, known func(Item) bool, missing *bool, yield func(Item) bool) bool {
+	for item, err := range items {
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case err != nil:
+			*missing = true
+			r.Problem(err)
+		case !known(item) && !yield(item):
+			return false
+		}
+	}
+	return true
+}
+
+// asItIs names a file in its present state: with other bytes under its name it is something else.
+func asItIs(item Item) string {
+	info, err := os.Stat(item.Path)
+	if err != nil {
+		return item.Name
+	}
+	return fmt.Sprintf("%s\x00%d\x00%d", item.Name, info.Size(), info.ModTime().UnixNano())
 }
 
 func (r *Run) keep(ctx context.Context, item Item, res ocelli.Result) error {

@@ -342,6 +342,41 @@ func TestARunThatIsBrokenOffKeepsWhatItHadInHand(t *testing.T) {
 	}
 }
 
+// What comes into a folder while it is walked through is found by the walk and by the watch. It is classified once, unless it is changed in
+// between; then it is classified again, whatever an earlier run has done.
+func TestWhatComesDuringTheWalkIsClassifiedOnce(t *testing.T) {
+	dir := tree(t, map[string][]byte{"a.png": red, "b.png": red, "known.png": red})
+	coming := func(yield func(bulk.Item, error) bool) {
+		write(t, dir+"/b.png", blue[:40])
+		write(t, dir+"/known.png", blue)
+		for _, name := range []string{"a.png", "b.png", "known.png", "c.png"} {
+			write(t, dir+"/c.png", blue)
+			if !yield(bulk.Local(dir+"/"+name), nil) {
+				return
+			}
+		}
+	}
+	var began []string
+	counts := new(bulk.Counts)
+	engine := func(_ context.Context, items iter.Seq[bulk.Item], _ func(bulk.Item, ocelli.Result) error) error {
+		for item := range items {
+			began = append(began, strings.TrimPrefix(item.Name, dir+"/"))
+		}
+		return nil
+	}
+	run := &bulk.Run{Items: newFinder().Folder(t.Context(), dir), Coming: coming, Skip: func(item bulk.Item) bool { return strings.HasSuffix(item.Name, "known.png") },
+		Engine: engine, Counts: counts}
+	if err := run.Do(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a.png", "b.png", "b.png", "known.png", "c.png"}, began); diff != "" {
+		t.Error(diff)
+	}
+	if counts.Skipped.Load() != 1 || counts.Found.Load() != -1 {
+		t.Errorf("%d skipped, and %d counted", counts.Skipped.Load(), counts.Found.Load())
+	}
+}
+
 func TestWhatCouldNotBeCopiedIsNotDone(t *testing.T) {
 	dir := tree(t, map[string][]byte{"in/a.png": red, "in/b.png": blue, "sorted/red": []byte("a file in place of the folder")})
 	var known bulk.Done

@@ -45,12 +45,14 @@ func passing(code ocelli.Code) bool {
 }
 
 // Has reports whether an item is done.
-func (d *Done) Has(item Item) bool {
+func (d *Done) Has(item Item) bool { return d.has(item.Name) }
+
+func (d *Done) has(name string) bool {
 	if !d.sorted {
 		slices.SortFunc(d.sums, func(a, b sum) int { return bytes.Compare(a[:], b[:]) })
 		d.sorted = true
 	}
-	_, found := slices.BinarySearchFunc(d.sums, sumOf(item.Name), func(a, b sum) int { return bytes.Compare(a[:], b[:]) })
+	_, found := slices.BinarySearchFunc(d.sums, sumOf(name), func(a, b sum) int { return bytes.Compare(a[:], b[:]) })
 	return found
 }
 
