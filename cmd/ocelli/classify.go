@@ -126,11 +126,11 @@ func (o *classifyOptions) run(ctx context.Context, args []string, stdin io.Reade
 	run := &bulk.Run{Counts: counts}
 	// A file of results is made when everything else that can be wrong is right.
 	var err error
-	if run.Items, err = o.items(ctx, finder, args, stdin); err != nil {
+	if run.Items, err = o.items(finder, args, stdin); err != nil {
 		return err
 	}
 	if o.watch != "" {
-		if run.Coming, err = finder.Watch(ctx, o.watch); err != nil {
+		if run.Coming, err = finder.Watch(o.watch); err != nil {
 			return err
 		}
 	}
@@ -171,26 +171,29 @@ func named(arg string) error {
 }
 
 // items are all images that are there, in the order in which they are asked for.
-func (o *classifyOptions) items(ctx context.Context, finder *bulk.Finder, args []string, stdin io.Reader) (bulk.Items, error) {
-	var sources []bulk.Items
-	for _, arg := range args {
-		if arg == "-" {
-			sources = append(sources, bulk.One(finder.Input("-", stdin)))
-			continue
-		}
-		sources = append(sources, finder.Named(ctx, arg))
-	}
-	if o.fromFile == "-" {
-		sources = append(sources, finder.List(ctx, stdin))
-	} else if o.fromFile != "" {
-		list, err := os.Open(o.fromFile)
+func (o *classifyOptions) items(finder *bulk.Finder, args []string, stdin io.Reader) (bulk.Source, error) {
+	list := stdin
+	if o.fromFile != "" && o.fromFile != "-" {
+		file, err := os.Open(o.fromFile)
 		if err != nil {
 			return nil, fmt.Errorf("the list of images: %w", err)
 		}
-		context.AfterFunc(ctx, func() { list.Close() })
-		sources = append(sources, finder.List(ctx, list))
+		list = file
 	}
-	return bulk.Join(sources...), nil
+	return func(ctx context.Context) bulk.Items {
+		var sources []bulk.Items
+		for _, arg := range args {
+			if arg == "-" {
+				sources = append(sources, bulk.One(finder.Input("-", stdin)))
+				continue
+			}
+			sources = append(sources, finder.Named(ctx, arg))
+		}
+		if o.fromFile != "" {
+			sources = append(sources, finder.List(ctx, list))
+		}
+		return bulk.Join(sources...)
+	}, nil
 }
 
 // outputs are what the results are kept in, in the order in which a run that is killed can go on: what tells that an image is done comes

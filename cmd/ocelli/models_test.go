@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -161,14 +163,16 @@ func agreement(t *testing.T, model, card, golden, photos string) int {
 	}
 	defer m.Close()
 	agree := 0
-	items := func(yield func(bulk.Item) bool) {
-		for name := range want {
-			if !yield(bulk.Local(filepath.Join(photos, name))) {
-				return
+	find := func(context.Context) iter.Seq[bulk.Item] {
+		return func(yield func(bulk.Item) bool) {
+			for name := range want {
+				if !yield(bulk.Local(filepath.Join(photos, name))) {
+					return
+				}
 			}
 		}
 	}
-	err = bulk.Here(m, 2)(t.Context(), items, func(item bulk.Item, res ocelli.Result) error {
+	err = bulk.Here(m, 2)(t.Context(), find, func(item bulk.Item, res ocelli.Result) error {
 		if res.Error != nil {
 			return res.Error
 		}

@@ -30,9 +30,13 @@ type Item struct {
 // Items yields images as they are found. An error tells of something that was asked for and is not there; what comes after it is none the worse.
 type Items = iter.Seq2[Item, error]
 
-// Engine classifies items and calls done with each result, in the order of the items and from one goroutine. It ends early with the
-// error of done, or where it cannot classify at all; what is wrong with one image is its result.
-type Engine func(ctx context.Context, items iter.Seq[Item], done func(Item, ocelli.Result) error) error
+// Source yields items until ctx ends, also where it waits for some.
+type Source func(ctx context.Context) Items
+
+// Engine classifies the items that find yields and calls done with each result, in the order of the items and from one goroutine. It ends
+// early with the error of done, or where it cannot classify at all; what is wrong with one image is its result. Then it ends the context
+// that it gave to find, which may be waiting for an item that never comes.
+type Engine func(ctx context.Context, find func(context.Context) iter.Seq[Item], done func(Item, ocelli.Result) error) error
 
 // Output keeps results.
 type Output interface {
@@ -53,11 +57,11 @@ type Counts struct {
 
 // Run is one run. Its fields are set before [Run.Do].
 type Run struct {
-	Items Items
+	Items Source
 	Skip  func(Item) bool // whether an earlier run has done one of Items; nil for none
 	// Coming are images that come while the run goes on, as from [Finder.Watch], and are classified after Items; nil for none. One that was
 	// found among Items just as it is now is passed over.
-	Coming Items
+	Coming Source
 	Engine Engine
 	// Outputs are asked in this order: what the last one kept without passing trouble is done with. What one could not keep the later ones
 	// keep as failed, so that it is tried again when the run is gone on with.
@@ -77,20 +81,20 @@ var ErrMissing = errors.New("some of what was asked for is not there")
 
 // Do classifies all items. When ctx ends, no further one is begun, and those in hand are finished.
 func (r *Run) Do(ctx context.Context) error {
-	finding, enough := context.WithCancel(ctx)
-	defer enough()
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(graceTime, cancel) })()
 
 	missing := false
-	err := r.Engine(working, r.fresh(finding, &missing), func(item Item, res ocelli.Result) error {
-		err := r.keep(working, item, res)
-		if err != nil {
-			enough() // also where the finder waits for something to happen
+	find := func(working context.Context) iter.Seq[Item] {
+		return func(yield func(Item) bool) {
+			finding, enough := context.WithCancel(ctx)
+			defer enough()
+			defer context.AfterFunc(working, enough)()
+			r.fresh(finding, &missing)(yield)
 		}
-		return err
-	})
+	}
+	err := r.Engine(working, find, func(item Item, res ocelli.Result) error { return r.keep(working, item, res) })
 	for _, out := range r.Outputs {
 		err = errors.Join(err, out.Close())
 	}
@@ -126,8 +130,8 @@ func (r *Run) fresh(ctx context.Context, missing *bool) iter.Seq[Item] {
 		return true
 	}
 	return func(yield func(Item) bool) {
-		if r.pass(ctx, r.Items, done, missing, yield) && r.Coming != nil {
-			r.pass(ctx, r.Coming, foundBefore, missing, yield)
+		if r.pass(ctx, r.Items(ctx), done, missing, yield) && r.Coming != nil {
+			r.pass(ctx, r.Coming(ctx), foundBefore, missing, yield)
 		}
 	}
 }

@@ -51,6 +51,16 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
+// from is a source that is not asked to wait.
+func from(items bulk.Items) bulk.Source { return func(context.Context) bulk.Items { return items } }
+
+// waiting is a source that yields items and then waits for others.
+func waiting(items bulk.Items) bulk.Source {
+	return func(ctx context.Context) bulk.Items {
+		return bulk.Join(items, func(func(bulk.Item, error) bool) { <-ctx.Done() })
+	}
+}
+
 func newFinder() *bulk.Finder { return &bulk.Finder{Counts: new(bulk.Counts)} }
 
 // names are those of the items below dir, and errors with a "!" before them.
@@ -200,7 +210,7 @@ func TestImagesOfABucket(t *testing.T) {
 func results(t *testing.T, items bulk.Items) string {
 	t.Helper()
 	out := new(lines)
-	run := &bulk.Run{Items: items, Engine: bulk.Here(classify.Echo{}, 3), Outputs: []bulk.Output{out}, Counts: new(bulk.Counts), Problem: func(err error) { t.Error(err) }}
+	run := &bulk.Run{Items: from(items), Engine: bulk.Here(classify.Echo{}, 3), Outputs: []bulk.Output{out}, Counts: new(bulk.Counts), Problem: func(err error) { t.Error(err) }}
 	if err := run.Do(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -280,9 +290,13 @@ func TestHowARunEnds(t *testing.T) {
 	missing := func(yield func(bulk.Item, error) bool) { yield(bulk.Item{}, none) }
 	full := errors.New("disk full")
 	fatal := errors.New("no server")
+	useless := func(context.Context, func(context.Context) iter.Seq[bulk.Item], func(bulk.Item, ocelli.Result) error) error {
+		return fatal
+	}
 	for name, c := range map[string]struct {
 		items    func(*testing.T) bulk.Items
 		engine   bulk.Engine
+		waits    bool
 		err      error // of the output
 		want     error
 		problems int
@@ -293,12 +307,16 @@ func TestHowARunEnds(t *testing.T) {
 		"something is missing":       {items: func(t *testing.T) bulk.Items { return bulk.Join(missing, folder(t)) }, want: bulk.ErrMissing, problems: 1, done: 3},
 		"one cannot be kept":         {items: folder, err: ocelli.Errorf(ocelli.Conflict, "is there"), problems: 3, done: 3, failed: 3},
 		"nothing can be kept":        {items: folder, err: full, want: full},
-		"it cannot be classified":    {items: folder, engine: func(context.Context, iter.Seq[bulk.Item], func(bulk.Item, ocelli.Result) error) error { return fatal }, want: fatal},
-		"a source waits for nothing": {items: endless(folder), err: full, want: full},
+		"it cannot be classified":    {items: folder, engine: useless, want: fatal},
+		"a source does not end":      {items: endless(folder), err: full, want: full},
+		"a source waits for nothing": {items: folder, waits: true, err: full, want: full},
 	} {
 		t.Run(name, func(t *testing.T) {
 			problems := 0
-			run := &bulk.Run{Items: c.items(t), Engine: c.engine, Outputs: []bulk.Output{&lines{err: c.err}}, Counts: new(bulk.Counts), Problem: func(error) { problems++ }}
+			run := &bulk.Run{Items: from(c.items(t)), Engine: c.engine, Outputs: []bulk.Output{&lines{err: c.err}}, Counts: new(bulk.Counts), Problem: func(error) { problems++ }}
+			if c.waits {
+				run.Items = waiting(c.items(t))
+			}
 			if run.Engine == nil {
 				run.Engine = bulk.Here(classify.Echo{}, 2)
 			}
@@ -336,7 +354,7 @@ func TestARunThatIsBrokenOffKeepsWhatItHadInHand(t *testing.T) {
 			}
 		}
 	}
-	run := &bulk.Run{Items: items, Engine: bulk.Here(classify.Echo{}, 2), Outputs: []bulk.Output{out}, Counts: new(bulk.Counts)}
+	run := &bulk.Run{Items: from(items), Engine: bulk.Here(classify.Echo{}, 2), Outputs: []bulk.Output{out}, Counts: new(bulk.Counts)}
 	if err := run.Do(ctx); !errors.Is(err, bulk.ErrStopped) || out.n != 5 || strings.Count(out.text.String(), " red\n") != 5 {
 		t.Errorf("%v; kept are\n%s", err, &out.text)
 	}
@@ -358,13 +376,13 @@ func TestWhatComesDuringTheWalkIsClassifiedOnce(t *testing.T) {
 	}
 	var began []string
 	counts := new(bulk.Counts)
-	engine := func(_ context.Context, items iter.Seq[bulk.Item], _ func(bulk.Item, ocelli.Result) error) error {
-		for item := range items {
+	engine := func(ctx context.Context, find func(context.Context) iter.Seq[bulk.Item], _ func(bulk.Item, ocelli.Result) error) error {
+		for item := range find(ctx) {
 			began = append(began, strings.TrimPrefix(item.Name, dir+"/"))
 		}
 		return nil
 	}
-	run := &bulk.Run{Items: newFinder().Folder(t.Context(), dir), Coming: coming, Skip: func(item bulk.Item) bool { return strings.HasSuffix(item.Name, "known.png") },
+	run := &bulk.Run{Items: from(newFinder().Folder(t.Context(), dir)), Coming: from(coming), Skip: func(item bulk.Item) bool { return strings.HasSuffix(item.Name, "known.png") },
 		Engine: engine, Counts: counts}
 	if err := run.Do(t.Context()); err != nil {
 		t.Fatal(err)
@@ -389,7 +407,7 @@ func TestWhatCouldNotBeCopiedIsNotDone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		run := &bulk.Run{Items: newFinder().Folder(t.Context(), dir+"/in"), Skip: known.Has, Engine: bulk.Here(classify.Echo{}, 1),
+		run := &bulk.Run{Items: from(newFinder().Folder(t.Context(), dir+"/in")), Skip: known.Has, Engine: bulk.Here(classify.Echo{}, 1),
 			Outputs: []bulk.Output{sorter, bulk.Sidecar{Suffix: ".json"}, file}, Counts: new(bulk.Counts), Problem: func(error) {}}
 		if err := run.Do(t.Context()); err != nil {
 			t.Fatal(err)

@@ -29,7 +29,7 @@ type future struct {
 	result chan ocelli.Result // of one
 }
 
-func (h *here) run(ctx context.Context, items iter.Seq[Item], done func(Item, ocelli.Result) error) error {
+func (h *here) run(ctx context.Context, find func(context.Context) iter.Seq[Item], done func(Item, ocelli.Result) error) error {
 	// The model must not be closed while an image is in it.
 	var working sync.WaitGroup
 	defer working.Wait()
@@ -40,7 +40,7 @@ func (h *here) run(ctx context.Context, items iter.Seq[Item], done func(Item, oc
 	futures := make(chan future, 2*cap(h.hands))
 	working.Go(func() {
 		defer close(futures)
-		for item := range items {
+		for item := range find(ctx) {
 			f := future{item, make(chan ocelli.Result, 1)}
 			select {
 			case futures <- f:

@@ -58,7 +58,7 @@ func (e *entry) fail(err *ocelli.Error) {
 }
 
 // Run is an [Engine].
-func (t *There) Run(ctx context.Context, items iter.Seq[Item], done func(Item, ocelli.Result) error) error {
+func (t *There) Run(ctx context.Context, find func(context.Context) iter.Seq[Item], done func(Item, ocelli.Result) error) error {
 	var working sync.WaitGroup
 	defer working.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -67,7 +67,7 @@ func (t *There) Run(ctx context.Context, items iter.Seq[Item], done func(Item, o
 	found := make(chan Item)
 	working.Go(func() {
 		defer close(found)
-		for item := range items {
+		for item := range find(ctx) {
 			select {
 			case found <- item:
 			case <-ctx.Done():

@@ -181,10 +181,10 @@ func sent(n int) bulk.Items {
 // there classifies n images at the server, and returns the run's error and what came of it.
 func there(t *testing.T, s *server, n int) (*lines, error) {
 	t.Helper()
-	return thereAll(t, s, sent(n))
+	return thereAll(t, s, from(sent(n)))
 }
 
-func thereAll(t *testing.T, s *server, items bulk.Items) (*lines, error) {
+func thereAll(t *testing.T, s *server, items bulk.Source) (*lines, error) {
 	t.Helper()
 	c, err := client.New("http://server.example", client.WithTransport(s))
 	if err != nil {
@@ -260,6 +260,11 @@ func TestWhenAServerIsOfNoUse(t *testing.T) {
 			})
 		})
 	}
+	synctest.Test(t, func(t *testing.T) { // also where nothing more comes into a folder that is watched
+		if _, err := thereAll(t, &server{fault: always(refused, false)}, waiting(sent(10))); err == nil || !strings.Contains(err.Error(), "does not answer") {
+			t.Error(err)
+		}
+	})
 	// One image that is too large for what is in between fails alone, and so do the images of a job that somebody deletes.
 	for name, c := range map[string]struct {
 		fault func(int, *http.Request) fault
@@ -283,7 +288,7 @@ func TestEachImageIsOneAtTheServerWhateverItIsAndIsCalled(t *testing.T) {
 		}{{"a.jpg", zipped}, {"b\n", red}, {"\n", blue}, {"\x01", red}, {"c", blue}} {
 			items = append(items, bulk.One(newFinder().Input(image.name, bytes.NewReader(image.data))))
 		}
-		out, err := thereAll(t, new(server), bulk.Join(items...))
+		out, err := thereAll(t, new(server), from(bulk.Join(items...)))
 		want := "a.jpg unsupported_type: a.jpg is an archive and not an image: unpack it, and name the folder\nb\n red\n\n blue\n\x01 red\nc blue\n"
 		if err != nil || out.text.String() != want {
 			t.Errorf("%v\n%s", err, &out.text)

@@ -33,10 +33,10 @@ type watch struct {
 	began   time.Time
 }
 
-// Watch yields the images that come into dir and below it from now on, until ctx ends: each when it has been written whole, be it in place
+// Watch yields the images that come into dir and below it from now on: each when it has been written whole, be it in place
 // or under another name and then renamed. One that is changed later is yielded again, and so is what is in a folder that gets another name.
 // It begins to look before it returns.
-func (f *Finder) Watch(ctx context.Context, dir string) (Items, error) {
+func (f *Finder) Watch(dir string) (Source, error) {
 	events, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be watched: %w", dir, err)
@@ -45,29 +45,33 @@ func (f *Finder) Watch(ctx context.Context, dir string) (Items, error) {
 	if err := w.add(w.dir, func(os.DirEntry) bool { return false }); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s cannot be watched: %w", dir, err), events.Close())
 	}
-	return func(yield func(Item, error) bool) {
-		defer events.Close()
-		tick := time.NewTicker(settled / 2)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
+	return func(ctx context.Context) Items {
+		return func(yield func(Item, error) bool) { w.run(ctx, yield) }
+	}, nil
+}
+
+func (w *watch) run(ctx context.Context, yield func(Item, error) bool) {
+	defer w.events.Close()
+	tick := time.NewTicker(settled / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case event, open := <-w.events.Events:
+			if !open {
 				return
-			case event, open := <-events.Events:
-				if !open {
-					return
-				}
-				w.happened(event)
-			case err := <-events.Errors:
-				w.trouble(err)
-			case <-tick.C:
-				w.seek()
-				if !w.yield(yield) {
-					return
-				}
+			}
+			w.happened(event)
+		case err := <-w.events.Errors:
+			w.trouble(err)
+		case <-tick.C:
+			w.seek()
+			if !w.yield(yield) {
+				return
 			}
 		}
-	}, nil
+	}
 }
 
 // add watches a folder and those below it, and says of each file in them whether it is new: of a folder that has just come all are.

@@ -18,14 +18,14 @@ const patience = time.Minute
 func watching(t *testing.T, f *bulk.Finder, dir string) <-chan string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	items, err := f.Watch(ctx, dir)
+	watched, err := f.Watch(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	found, ended := make(chan string, 100), make(chan struct{})
 	go func() {
 		defer close(ended)
-		for item, err := range items {
+		for item, err := range watched(ctx) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -113,7 +113,7 @@ func TestAWatchedFolderThatIsMadeAgainIsWatchedAgain(t *testing.T) {
 	write(t, filepath.Join(dir, "sub/old.png"), red)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	items, err := newFinder().Watch(ctx, dir+"/")
+	watched, err := newFinder().Watch(dir + "/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestAWatchedFolderThatIsMadeAgainIsWatchedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen, again := "", false
-	for item, err := range items {
+	for item, err := range watched(ctx) {
 		switch {
 		case err != nil && seen == "":
 			seen = err.Error()
@@ -165,7 +165,7 @@ func TestAWatchWaitsForTheWholeFile(t *testing.T) {
 }
 
 func TestWhatCannotBeWatched(t *testing.T) {
-	if _, err := newFinder().Watch(t.Context(), filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "cannot be watched") {
+	if _, err := newFinder().Watch(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "cannot be watched") {
 		t.Errorf("got %v", err)
 	}
 }
