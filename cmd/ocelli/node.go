@@ -157,7 +157,7 @@ func newNode(ctx context.Context, shared sharedSettings, s nodeSettings, at net.
 	pages := web.New(web.Config{
 		Intake: n.intake, Tracker: n.tracker, Blobs: b.blobs, Status: n.status, Log: log, Guard: d.guard, API: programs,
 		History: &n.history, Decisions: b.journal.Latest, Network: n.networks.find,
-		Settings: n.settings, Checks: n.checks,
+		Settings: n.settings, Checks: n.checks, KeepImages: time.Duration(s.keepImages),
 	})
 	mux.Handle("/", pages)
 	n.mountRekognition(mux, pages, objects, d.guard)

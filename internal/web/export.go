@@ -3,17 +3,19 @@ package web
 import (
 	"archive/zip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 
 	"github.com/ocelli/ocelli"
+	"github.com/ocelli/ocelli/internal/blob"
 )
 
 // sorted streams the pictures of a job as a zip archive with a folder for each label. Pictures are stored as they are, since they
-// are compressed already. An archive that ends early for want of a picture's bytes is left without its directory, so that nobody
-// takes it for whole.
+// are compressed already. What is not kept is left out. An archive that ends early because the store does not answer is left without its
+// directory, so that nobody takes it for whole.
 func (s *web) sorted(w http.ResponseWriter, r *http.Request) {
 	job, err := s.Tracker.Job(r.Context(), ocelli.JobID(r.PathValue("id")))
 	if err != nil {
@@ -24,23 +26,32 @@ func (s *web) sorted(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s.zip"`, job.ID))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	archive := zip.NewWriter(w)
+	packed := 0
 	for i, image := range job.Images {
-		if err := s.pack(r.Context(), archive, i+1, image); err != nil {
+		err := s.pack(r.Context(), archive, i+1, image)
+		if err == nil {
+			packed++
+		} else if !errors.Is(err, blob.ErrNotFound) {
 			if r.Context().Err() == nil {
 				s.Log.Error("archive broke off", "job", job.ID, "image", image.ID, "error", err)
 			}
 			panic(http.ErrAbortHandler) // the status is long sent; a broken connection is the only way left to say it
 		}
 	}
+	if packed == 0 { // and nothing has been sent
+		w.Header().Del("Content-Disposition")
+		s.showError(w, r, http.StatusNotFound, "None of the pictures is kept here: only what they show, on the page of the job.")
+		return
+	}
 	_ = archive.Close() // the only error is that the client has gone
 }
 
-// pack adds one picture, unless its bytes were never kept.
+// pack adds one picture. Where its bytes were never kept, or are not any more, the error is [blob.ErrNotFound].
 func (s *web) pack(ctx context.Context, archive *zip.Writer, place int, image ocelli.ImageStatus) error {
 	folder := "waiting"
 	switch {
 	case image.Error != nil && !remedyOf(image.Error.Code).Kept:
-		return nil
+		return blob.ErrNotFound
 	case image.Error != nil:
 		folder = "not recognised"
 	case image.Result != nil:

@@ -24,6 +24,7 @@ var remedies = []remedy{
 	{Code: ocelli.Encrypted, Todo: "Pack it without a password."},
 	{Code: ocelli.FetchFailed, Again: true},
 	{Code: ocelli.FetchRefused},
+	{Code: ocelli.BadRequest}, // an address that nobody can ask
 	{Code: ocelli.GaveUp, Kept: true, Again: true, Todo: "“Send failed ones again” tries once more."},
 	{Code: ocelli.Cancelled, Again: true},
 	{Code: ocelli.DeadlineExceeded, Kept: true, Again: true, Todo: "“Send failed ones again” sends it without a deadline."},

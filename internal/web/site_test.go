@@ -42,6 +42,8 @@ type site struct {
 	guard    *access.Guard // nil where everybody may come in
 
 	requestBytes, imageBytes int64
+
+	keep, keepImages time.Duration // jobs, and their pictures; restart puts them in force
 }
 
 // newSite returns a site that is told of results until the test ends. It refuses jobs while queued images wait.
@@ -61,6 +63,7 @@ func (s *site) restart(t *testing.T, queued int) {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	tracker := result.NewTracker(s.results, "results.test", log, nil)
+	tracker.Keep = s.keep
 	in := &intake.Intake{
 		Blobs: s.blobs, Queue: s.queue, Results: s.results, Tracker: tracker,
 		Limits: intake.Limits{RequestBytes: s.requestBytes, ImageBytes: s.imageBytes, JobImages: 1200, Backlog: int64(queued)},
@@ -80,6 +83,8 @@ func (s *site) restart(t *testing.T, queued int) {
 		Checks:    s.checked,
 		API:       programs,
 		Guard:     s.guard,
+
+		KeepImages: s.keepImages,
 	})
 	mux.Handle("/", pages)
 	if s.guard == nil {

@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -18,6 +19,8 @@ const (
 type workbench struct {
 	Job  *jobView
 	Host string // under which the visitor reached this server, for examples
+
+	KeepImages time.Duration // as in [Config]
 }
 
 // Blank is an empty card, from which scripts make theirs.
@@ -34,8 +37,10 @@ type jobView struct {
 	*ocelli.Job
 	Cards    []card
 	Headline string
-	Arc      string // of the ring that shows how much has ended, as a dash pattern over a length of 100
-	Parts    []part // none where one page holds all
+	Arc      string     // of the ring that shows how much has ended, as a dash pattern over a length of 100
+	Pictures *time.Time // until when they are kept; nil is as long as the job
+	Bare     bool       // that is over
+	Parts    []part     // none where one page holds all
 }
 
 // part is one page of a large job.
@@ -63,16 +68,21 @@ type card struct {
 }
 
 // viewJob shows the part of a job that is asked for, from 1; where there is no such part, the first.
-func viewJob(job *ocelli.Job, asked int) *jobView {
+func viewJob(job *ocelli.Job, asked int, keepImages time.Duration) *jobView {
 	ended := job.Done + job.Failed
 	v := &jobView{Job: job, Headline: headline(job), Arc: arc(float64(ended) / float64(max(job.Total, 1)))}
+	if at := job.Created.Add(keepImages); keepImages > 0 && (job.Expires == nil || at.Before(*job.Expires)) {
+		v.Pictures, v.Bare = &at, job.Finished() && time.Now().After(at)
+	}
 	first := (asked - 1) * partCards
 	if first < 0 || first >= job.Total {
 		first = 0
 	}
 	last := min(first+partCards, job.Total)
 	for i, image := range job.Images[first:last] {
-		v.Cards = append(v.Cards, viewImage(first+i+1, image))
+		c := viewImage(first+i+1, image)
+		c.Kept = c.Kept && !v.Bare
+		v.Cards = append(v.Cards, c)
 	}
 	if job.Total > partCards {
 		for at := 0; at < job.Total; at += partCards {

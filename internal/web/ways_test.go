@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -198,11 +199,17 @@ func TestBrowserByKeyboardAlone(t *testing.T) {
 
 func TestBrowserTakesWhatItHas(t *testing.T) {
 	s := newSite(t, 1000)
+	s.keepImages = time.Hour
+	s.restart(t, 1000)
 	s.work(t, 0, landscape)
 	v := visit(t)
 	v.do(chromedp.Navigate(serve(t, s)))
 	v.drop(scenes(4)...)
 	v.until(ended + " === 4")
+	kept := `/^Pictures are kept until .+, results for ever\.$/.test(document.getElementById("kept").textContent)`
+	v.until(kept)
+	v.do(chromedp.Reload())
+	v.until(kept)
 	for kind, want := range map[string]string{"csv": "text/csv", "json": "application/json", "zip": "application/zip"} {
 		got := ask[string](v, fmt.Sprintf(`fetch(document.querySelector("[data-link=%s]").href).then(async (r) => r.status + " " + r.headers.get("content-type") + " " + (await r.blob()).size)`, kind))
 		if !strings.HasPrefix(got, "200 "+want) || strings.HasSuffix(got, " 0") {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/access"
@@ -25,6 +26,8 @@ type Config struct {
 	Status  func(context.Context) ocelli.Status
 	History *History
 	Log     *slog.Logger
+
+	KeepImages time.Duration // after which the janitor deletes pictures; 0 is together with their job
 
 	// These are nil where the node does not know.
 	Decisions func(most int) ([]scale.Decision, error) // the latest, oldest first
@@ -80,7 +83,7 @@ func New(c Config) Site {
 }
 
 func (s *web) home(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, page{Name: "workbench", Body: workbench{Host: r.Host}})
+	s.show(w, r, http.StatusOK, page{Name: "workbench", Body: workbench{Host: r.Host, KeepImages: s.KeepImages}})
 }
 
 // job shows a job as it stands. The page survives reloads and restarts, since the tracker reads what was stored.
@@ -95,8 +98,8 @@ func (s *web) job(w http.ResponseWriter, r *http.Request) {
 
 func (s *web) showJob(w http.ResponseWriter, r *http.Request, job *ocelli.Job) {
 	asked, _ := strconv.Atoi(r.URL.Query().Get("part"))
-	view := viewJob(job, asked)
-	p := page{Name: "workbench", Title: view.Headline, Private: true, Body: workbench{Job: view}}
+	view := viewJob(job, asked, s.KeepImages)
+	p := page{Name: "workbench", Title: view.Headline, Private: true, Body: workbench{Job: view, KeepImages: s.KeepImages}}
 	if !job.Finished() {
 		p.Refresh = refreshOf(view)
 	}

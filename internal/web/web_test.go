@@ -358,6 +358,58 @@ func TestPicturesSortedIntoFolders(t *testing.T) {
 	})
 }
 
+func TestPicturesThatAreNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, 100)
+		s.keep, s.keepImages = 30*24*time.Hour, 24*time.Hour
+		s.restart(t, 100)
+		s.work(t, 0, func(task ocelli.Task) ocelli.Result {
+			if task.Name == "nowhere.png" { // as a URL that nobody can ask, of which nothing was ever kept
+				if err := s.blobs.Delete(t.Context(), ocelli.InputKey(task.Job(), task.Image)); err != nil {
+					t.Error(err)
+				}
+				return fails(ocelli.BadRequest, "nowhere.png has no address that can be asked")
+			}
+			return byName(task)
+		})
+		w := s.do(formOf(t, "/", file{"image_file", "owl.png", dot()}, file{"image_file", "nowhere.png", dot()}, file{"image_file", "elk.png", dot()}))
+		path := pagePath.FindString(w.Body.String())
+		wantText(t, w, 200, "2 of 3 pictures recognised, 1 not", ">2 January 2000</time>, results until <time", ">31 January 2000</time>.")
+		if shown := strings.Count(w.Body.String(), "/content\" aria-label"); shown != 2 {
+			t.Errorf("%d pictures are linked to, want 2", shown)
+		}
+		if w := s.get(path + "/sorted.zip"); w.Code != 200 || len(namesIn(t, w.Body.Bytes())) != 2 {
+			t.Errorf("the archive: %d, %q", w.Code, namesIn(t, w.Body.Bytes()))
+		}
+
+		time.Sleep(25 * time.Hour)
+		for info, err := range s.blobs.List(t.Context(), "input/") {
+			if err != nil || s.blobs.Delete(t.Context(), info.Key) != nil {
+				t.Fatal("the pictures could not be deleted")
+			}
+		}
+		wantText(t, s.get(path+"/sorted.zip"), 404, "None of the pictures is kept here")
+		w = s.get(path)
+		if strings.Contains(w.Body.String(), "/content") || !strings.Contains(w.Body.String(), `data-link="zip" hidden`) {
+			t.Error("the page leads to pictures that are not kept any more")
+		}
+	})
+}
+
+// namesIn are those of the files of a zip archive.
+func namesIn(t *testing.T, data []byte) []string {
+	t.Helper()
+	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range archive.File {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
 func TestFleetWithoutScripts(t *testing.T) {
 	s := newSite(t, 100)
 	wantText(t, s.get("/fleet"), 200, "Nothing waits, so no worker is wanted.", "Nobody is at work", "the reason stands here")

@@ -140,20 +140,26 @@ export class Job {
     this.pace.stage = "";
     this.pace.changed();
     this.links(true);
-    this.kept(job.expires);
+    this.kept(job);
     if (this.over) this.finish(this.over);
     else this.watch();
   }
 
-  // kept says until when the job is kept, where that is not for ever.
-  kept(expires) {
+  // kept says until when pictures and results are kept, where that is not for ever.
+  kept(job) {
     const line = document.getElementById("kept");
-    line.hidden = !expires;
-    if (!expires) return;
-    const time = document.createElement("time");
-    time.dateTime = expires;
-    time.textContent = new Date(expires).toLocaleDateString([], { dateStyle: "long" });
-    line.replaceChildren("Kept until ", time, ", pictures and results; then both are deleted.");
+    line.replaceChildren();
+    if (!job) return;
+    const day = (moment) => {
+      const time = document.createElement("time");
+      time.dateTime = new Date(moment).toISOString();
+      time.textContent = new Date(moment).toLocaleDateString([], { dateStyle: "long" });
+      return time;
+    };
+    const expires = job.expires ? Date.parse(job.expires) : Infinity;
+    const pictures = Date.parse(job.created) + (Number(line.dataset.pictures) || Infinity);
+    if (pictures < expires) line.append("Pictures are kept until ", day(pictures), ", results ", ...job.expires ? ["until ", day(expires)] : ["for ever"], ".");
+    else if (job.expires) line.append("Kept until ", day(expires), ", pictures and results; then both are deleted.");
   }
 
   // moved shows that a picture waits or is in hand. What has ended is told by events.
@@ -236,6 +242,6 @@ export class Job {
     this.section.querySelector("[data-links]").hidden = !ready;
     if (!ready) return;
     const addresses = { csv: `/v1/jobs/${this.id}/results.csv`, json: `/v1/jobs/${this.id}`, zip: `/jobs/${this.id}/sorted.zip` };
-    for (const [kind, address] of Object.entries(addresses)) this.section.querySelector(`[data-link=${kind}]`).href = address;
+    for (const [kind, href] of Object.entries(addresses)) Object.assign(this.section.querySelector(`[data-link=${kind}]`), { href, hidden: false });
   }
 }
