@@ -99,6 +99,18 @@ func (s *site) restart(t *testing.T, queued int) {
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.Load().ServeHTTP(w, r) }
 
+// stored are the keys of the store that begin with prefix.
+func (s *site) stored(t *testing.T, prefix string) (keys []string) {
+	t.Helper()
+	for info, err := range s.blobs.List(t.Context(), prefix) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, info.Key)
+	}
+	return keys
+}
+
 // background runs fn until the test ends, and waits for it.
 func background(t *testing.T, fn func(context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -141,6 +141,40 @@ func TestBrowserCancelsAndSendsAgain(t *testing.T) {
 	v.until(`document.querySelector("[data-place='1'] .name").textContent === "fox.png" && document.querySelector("[data-place='1']").dataset.image`)
 }
 
+// An answer that is lost on its way leaves a job behind. Sending the pictures again makes no second one of them.
+func TestBrowserSendsAgainWhatMayHaveArrived(t *testing.T) {
+	s := newSite(t, 1000)
+	s.work(t, 0, byName)
+	var deaf atomic.Bool
+	deaf.Store(true)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && deaf.Load() {
+			s.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	v := visit(t)
+	v.allowed = "/v1/jobs"
+	v.do(chromedp.Navigate(server.URL))
+	v.drop(file{name: "owl.png", body: dot()}, file{name: "elk.png", body: dot()})
+	v.until(`document.getElementById("notice").textContent.startsWith("It is not known whether the pictures arrived")`)
+	deaf.Store(false)
+	v.do(chromedp.Click(chromedp.CSS("[data-act=retry]")))
+	v.until(`document.getElementById("job-title").textContent === "2 pictures recognised" && document.getElementById("notice").hidden`)
+	if jobs := s.stored(t, "jobs/"); len(jobs) != 1 {
+		t.Errorf("there are the jobs %q, want one", jobs)
+	}
+
+	// A key serves one job. What failed in it is sent as another.
+	v.drop(file{name: "fox.png", body: dot()})
+	v.until(`document.getElementById("job-title").textContent === "1 picture recognised"`)
+	if jobs := s.stored(t, "jobs/"); len(jobs) != 2 {
+		t.Errorf("there are the jobs %q, want two", jobs)
+	}
+}
+
 func TestBrowserByKeyboardAlone(t *testing.T) {
 	s := newSite(t, 1000)
 	s.work(t, 0, landscape)

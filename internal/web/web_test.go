@@ -383,10 +383,8 @@ func TestPicturesThatAreNotKept(t *testing.T) {
 		}
 
 		time.Sleep(25 * time.Hour)
-		for info, err := range s.blobs.List(t.Context(), "input/") {
-			if err != nil || s.blobs.Delete(t.Context(), info.Key) != nil {
-				t.Fatal("the pictures could not be deleted")
-			}
+		if err := s.blobs.Delete(t.Context(), s.stored(t, "input/")...); err != nil {
+			t.Fatal(err)
 		}
 		wantText(t, s.get(path+"/sorted.zip"), 404, "None of the pictures is kept here")
 		w = s.get(path)

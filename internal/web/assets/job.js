@@ -41,8 +41,8 @@ export class Job {
     else this.finish();
   }
 
-  // send makes a new job of files.
-  async send(files) {
+  // send makes a new job of files. Those that were sent under a key before, and may have become a job by that, are sent under it again.
+  async send(files, key = newKey()) {
     this.events?.close();
     this.id = undefined;
     this.section.hidden = false;
@@ -57,7 +57,7 @@ export class Job {
     this.pace.begin(this.cards, Date.now(), "sending");
     this.act("retry").hidden = true;
     this.act("cancel").hidden = false;
-    const key = newKey();
+    this.key = key;
     this.request = upload(files, key, (n, share) => this.sent(n, share));
     this.early(key);
     try {
@@ -67,7 +67,9 @@ export class Job {
     } catch (error) {
       this.sending = false;
       this.events?.close();
-      this.tell(`The pictures were not accepted: ${error.message}.`);
+      this.tell(error.cause === "lost"
+        ? `It is not known whether the pictures arrived: ${error.message}. “Send failed ones again” takes none of them twice.`
+        : `The pictures were not accepted: ${error.message}.`);
       for (const card of this.cards) card.fail({ code: "unsent", message: error.message });
       this.pace.changed();
       this.finish();
@@ -124,6 +126,7 @@ export class Job {
 
   began(job) {
     this.id = job.id;
+    this.key = undefined;
     this.accepted(job, this.cards[0].name);
     if (job.images.length !== this.cards.length || this.cards.some((card) => isArchive(card.file))) {
       location.assign(job.links.page); // an archive was unpacked: the server knows what was in it
@@ -235,7 +238,7 @@ export class Job {
     }));
     const found = files.filter(Boolean);
     if (found.length === 0) this.tell("The server has not kept these pictures: choose them again.");
-    else this.send(found);
+    else this.send(found, this.key);
   }
 
   links(ready) {

@@ -6,8 +6,8 @@ const partHead = 180;
 // newKey is text that nobody can guess. By it the page learns the job of a request that is still being sent.
 export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-// upload sends the files as one job under a key of its own. sent(n, share) is called as it goes on: n files are sent, and share of
-// the next one.
+// upload sends the files as one job, which they are however often they are sent under the key. sent(n, share) is called as it goes on: n
+// files are sent, and share of the next one.
 export function upload(files, key, sent) {
   const request = new XMLHttpRequest();
   const form = new FormData();
@@ -18,13 +18,16 @@ export function upload(files, key, sent) {
     while (reached < files.length && loaded >= before + files[reached].size + partHead) before += files[reached++].size + partHead;
     sent(reached, reached < files.length ? Math.max(0, (loaded - before) / (files[reached].size + partHead)) : 0);
   };
-  const done = new Promise((accepted, refused) => {
+  const done = new Promise((accept, refuse) => {
+    // Where the service itself has not answered, it may have accepted the job all the same.
+    const lost = (why) => refuse(new Error(why, { cause: "lost" }));
     request.onload = () => {
-      if (request.status === 202 || request.status === 200) accepted(request.response);
-      else refused(new Error(request.response?.detail ?? `the server answered with status ${request.status}: try again`));
+      if (request.status === 202 || request.status === 200) accept(request.response);
+      else if (request.response?.detail) refuse(new Error(request.response.detail));
+      else lost(`the server answered with status ${request.status}`);
     };
-    request.onerror = () => refused(new Error("the server could not be reached, or the connection broke: nothing was kept, send the pictures again"));
-    request.onabort = () => refused(new Error("you cancelled this before it was sent"));
+    request.onerror = () => lost("the server could not be reached, or the connection broke");
+    request.onabort = () => refuse(new Error("you cancelled this before it was sent"));
   });
   request.open("POST", "/v1/jobs");
   request.responseType = "json";
