@@ -215,11 +215,17 @@ func TestBrowserFindsOrdersAndSendsAgain(t *testing.T) {
 		}
 	}
 
+	// After a reload the page has to fetch what it sends. Clicking twice sends it once.
 	mended.Store(true)
-	v.do(chromedp.Click(chromedp.CSS("[data-act=retry]")))
+	v.do(chromedp.Reload())
+	v.until(`!document.querySelector("[data-act=retry]").hidden`)
+	v.run(`document.querySelector("[data-act=retry]").click(), document.querySelector("[data-act=retry]").click()`)
 	v.until(`document.getElementById("job-title").textContent === "1 picture recognised"`)
 	if got := shown(); got != "snail.png" {
 		t.Errorf("after sending again the page shows %q", got)
+	}
+	if jobs := s.stored(t, "jobs/"); len(jobs) != 2 {
+		t.Errorf("there are the jobs %q, want two", jobs)
 	}
 }
 

@@ -53,9 +53,9 @@ export class Job {
     this.links(false);
     this.kept(null);
     scrollTo(0, 0);
+    this.act("retry").hidden = true;
     this.show(await this.lay(files));
     this.pace.begin(this.cards, Date.now(), "sending");
-    this.act("retry").hidden = true;
     this.act("cancel").hidden = false;
     this.key = key;
     this.request = upload(files, key, (n, share) => this.sent(n, share));
@@ -227,16 +227,20 @@ export class Job {
       : "The job could not be cancelled: try again.");
   }
 
-  // retry sends the failed pictures again, as a new job. After a reload their bytes are the server's.
+  // retry sends the failed pictures again, as a new job. After a reload their bytes are the server's, and fetching them is a part of sending.
   async retry() {
+    if (this.sending) return;
+    this.sending = true;
+    this.act("retry").hidden = true;
     this.tell("");
     const failed = this.cards.filter((card) => card.hopeful);
     const files = await Promise.all(failed.map(async (card) => {
       if (card.file) return card.file;
-      const answer = await fetch(`/v1/images/${card.image}/content`).catch(() => null);
-      return answer?.ok ? new File([await answer.blob()], card.name) : null;
+      const bytes = await fetch(`/v1/images/${card.image}/content`).then((answer) => (answer.ok ? answer.blob() : null)).catch(() => null);
+      return bytes && new File([bytes], card.name);
     }));
     const found = files.filter(Boolean);
+    this.sending = false;
     if (found.length === 0) this.tell("The server has not kept these pictures: choose them again.");
     else this.send(found, this.key);
   }
