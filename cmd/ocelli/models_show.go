@@ -78,6 +78,8 @@ type shown struct {
 	Inputs        []string       `json:"inputs"`
 	Outputs       []string       `json:"outputs"`
 	Preprocessing string         `json:"preprocessing,omitempty"`
+	Activation    string         `json:"activation,omitempty"`
+	Temperature   float64        `json:"temperature,omitempty"`
 	Classes       int            `json:"classes,omitempty"`
 	Assumed       []string       `json:"assumed,omitempty"`
 	Problem       string         `json:"problem,omitempty"`
@@ -97,6 +99,7 @@ func shownModel(o onnx.Options, info *onnx.Info) shown {
 		return s
 	}
 	s.Preprocessing, s.Classes, s.Assumed = info.Spec.Preprocessing(), len(info.Spec.Labels), info.Spec.Assumed
+	s.Activation, s.Temperature = info.Spec.Activation, info.Spec.Temperature
 	return s
 }
 
@@ -111,7 +114,7 @@ func showModel(out io.Writer, o onnx.Options, info *onnx.Info) error {
 		fmt.Fprintf(w, "output\t%s\n", t)
 	}
 	if s.Problem == "" {
-		fmt.Fprintf(w, "preprocessing\t%s\nclasses\t%d\n", s.Preprocessing, s.Classes)
+		fmt.Fprintf(w, "preprocessing\t%s\nactivation\t%s, temperature %g\nclasses\t%d\n", s.Preprocessing, s.Activation, s.Temperature, s.Classes)
 	} else {
 		fmt.Fprintf(w, "problem\t%s\n", s.Problem)
 	}

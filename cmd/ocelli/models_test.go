@@ -75,7 +75,7 @@ func TestVerifySaysThatThereIsNothingToVerify(t *testing.T) {
 
 func TestShowLeavesOutTheLongLists(t *testing.T) {
 	code, out, errs := runModels(t, "show")
-	if code != exitDone || !strings.Contains(out, `"top5"`) || strings.Contains(out, "calibration") || strings.Count(out, "\n") > 80 {
+	if code != exitDone || !strings.Contains(out, "none, temperature 1") || !strings.Contains(out, `"top5"`) || strings.Contains(out, "calibration") || strings.Count(out, "\n") > 80 {
 		t.Errorf("show: %d, %d lines\n%s%s", code, strings.Count(out, "\n"), out, errs)
 	}
 	_, whole, _ := runModels(t, "show", "--json")

@@ -55,7 +55,7 @@ type CardPreprocess struct {
 // CardOutput describes the tensor of scores.
 type CardOutput struct {
 	Name       string `json:"name,omitempty"`
-	Activation string `json:"activation,omitempty"` // what the model has applied itself: "none" (logits) or "softmax"
+	Activation string `json:"activation,omitempty"` // what the model has applied itself: "none" (logits), "softmax" or "sigmoid"
 }
 
 // CardLabels names the classes in the order of the scores: the name of a known set, or the labels themselves, each a
@@ -154,7 +154,7 @@ func (c *Card) problems() []error {
 	oneOf("input.type", c.Input.Type, "float32", "uint8")
 	oneOf("preprocess.preset", c.Preprocess.Preset, PresetImageNet, PresetRaw)
 	oneOf("preprocess.interpolation", c.Preprocess.Interpolation, "bilinear")
-	oneOf("output.activation", c.Output.Activation, "none", "softmax")
+	oneOf("output.activation", c.Output.Activation, ActivationNone, ActivationSoftmax, ActivationSigmoid)
 	p := c.Preprocess
 	if p.Preset == PresetRaw && (p.Resize != 0 || p.Crop != 0 || p.Mean != nil || p.Std != nil || p.Scale != 0) {
 		errs = append(errs, errors.New(`preprocess.preset "raw" goes with no resize, crop, scale, mean or std`))

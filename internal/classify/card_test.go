@@ -143,7 +143,7 @@ func TestFillChecksThePicture(t *testing.T) {
 }
 
 func TestRank(t *testing.T) {
-	spec := &classify.Spec{Softmax: true, Temperature: 1, Labels: []ocelli.Label{{Name: "a"}, {Name: "b"}, {Name: "c"}}}
+	spec := &classify.Spec{Activation: classify.ActivationNone, Temperature: 1, Labels: []ocelli.Label{{Name: "a"}, {Name: "b"}, {Name: "c"}}}
 	top := func(scores ...float32) []ocelli.Label {
 		t.Helper()
 		labels, err := spec.Rank(scores, 2)
@@ -170,9 +170,9 @@ func TestRank(t *testing.T) {
 	check("huge logits do not overflow", top(1e38, 3e38, -3e38), []ocelli.Label{{Name: "b", Index: 1, Score: 1}, {Name: "a"}})
 	spec.Temperature = 2
 	check("a temperature flattens logits", top(1, 3, 2), []ocelli.Label{{Name: "b", Index: 1, Score: 0.506}, {Name: "c", Index: 2, Score: 0.307}})
-	spec.Softmax = false
+	spec.Activation = classify.ActivationSoftmax
 	check("and probabilities alike", top(0.0900306, 0.665241, 0.2447285), []ocelli.Label{{Name: "b", Index: 1, Score: 0.506}, {Name: "c", Index: 2, Score: 0.307}})
-	spec.Softmax, spec.Temperature, spec.Labels = true, 1, make([]ocelli.Label, 500)
+	spec.Activation, spec.Temperature, spec.Labels = classify.ActivationNone, 1, make([]ocelli.Label, 500)
 	scores := make([]float32, 500)
 	for i := range scores {
 		spec.Labels[i].Name = strconv.Itoa(i)

@@ -33,7 +33,7 @@ func (Echo) ShortSide() int { return 1 }
 
 // Classify ranks the colours by their distance from the mean of the pixels.
 func (Echo) Classify(ctx context.Context, images ...ocelli.Pixels) ([][]ocelli.Label, error) {
-	spec := Spec{Softmax: true, Temperature: 1}
+	spec := Spec{Activation: ActivationNone, Temperature: 1}
 	for _, c := range echoColours {
 		spec.Labels = append(spec.Labels, ocelli.Label{Name: c.name, Parents: []string{c.parent, "colour"}})
 	}

@@ -126,11 +126,11 @@ const maxBatch = 64
 // output reads name, activation and temperature, and returns the number of classes, 0 where the file does not tell.
 func (r *resolver) output(t Tensor) int {
 	r.spec.Output = t.Name
-	r.spec.Softmax = !t.Softmax
-	if a := r.card.Output.Activation; a != "" {
-		r.spec.Softmax = a == "none"
-	}
+	r.spec.Activation = cmp.Or(r.card.Output.Activation, t.Activation, ActivationNone)
 	r.spec.Temperature = cmp.Or(r.card.Temperature, 1)
+	if r.spec.Activation == ActivationSigmoid && r.spec.Temperature != 1 {
+		r.fail("its scores are of a sigmoid, and a temperature goes with softmax alone: leave it out of the card")
+	}
 	if t.Type != "float32" {
 		r.fail("its output is %s: scores must be float32", t)
 	}

@@ -24,9 +24,10 @@ func (s *Spec) Rank(scores []float32, k int) ([]ocelli.Label, error) {
 			return nil, fmt.Errorf("the model gave %v as the score of %q", v, s.Labels[i].Name)
 		}
 	}
-	if s.Softmax {
+	switch {
+	case s.Activation == ActivationNone:
 		softmax(probabilities, s.Temperature)
-	} else if s.Temperature != 1 {
+	case s.Temperature != 1:
 		temper(probabilities, s.Temperature)
 	}
 	best := largest(probabilities, k)

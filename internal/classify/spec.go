@@ -14,6 +14,13 @@ const (
 	PresetRaw      = "raw"      // the picture's own size, pixels ÷ 255, nothing else
 )
 
+// What a model may have applied to its scores itself.
+const (
+	ActivationNone    = "none"    // they are logits, and softmax is still to be applied
+	ActivationSoftmax = "softmax" // they are probabilities, of which one class takes what another has not
+	ActivationSigmoid = "sigmoid" // they are probabilities, each class by itself
+)
+
 // The way of the networks that were trained on ImageNet, by
 // https://docs.pytorch.org/vision/stable/models.html: 256 to 224 pixels, and mean and deviation of its pixels.
 const (
@@ -40,10 +47,10 @@ type Facts struct {
 
 // Tensor is an input or output of a model.
 type Tensor struct {
-	Name    string
-	Type    string  // "float32", "uint8", …
-	Shape   []int64 // −1 where any size will do; nil where the file does not tell
-	Softmax bool    // the model itself has applied softmax to it
+	Name       string
+	Type       string  // "float32", "uint8", …
+	Shape      []int64 // −1 where any size will do; nil where the file does not tell
+	Activation string  // that the model itself has applied to it; "" is ActivationNone
 }
 
 func (t Tensor) String() string {
@@ -68,7 +75,7 @@ type Spec struct {
 	Resize        int // pixels of the scaled short side
 	Scale         float64
 	Mean, Std     [3]float64
-	Softmax       bool // still to be applied to the output
+	Activation    string // that the model itself has applied to the output
 	Temperature   float64
 	Labels        []ocelli.Label // without scores, in the order of the output
 	LabelSet      string         // the known set that they are, or ""
@@ -89,9 +96,13 @@ func ScoreWidth(shape []int64) (int, error) {
 	return int(max(shape[1], 0)), nil
 }
 
-// CheckWidth tells whether the model's number of scores is the number of labels.
+// CheckWidth tells whether the model's number of scores is the number of labels, and whether scores can be made of it.
 func (s *Spec) CheckWidth(width int) error {
-	if width == len(s.Labels) {
+	switch {
+	case width == 1 && s.Activation != ActivationSigmoid:
+		return errors.New(`the model gives one score for each image, of which softmax makes 100 % whatever the picture; ` +
+			`if it ends in a sigmoid, say so in its card: {"output": {"activation": "sigmoid"}}`)
+	case width == len(s.Labels):
 		return nil
 	}
 	return fmt.Errorf("the model gives %d scores for each image, and there are %d labels: name a known set (%s) or list all %d in its card",

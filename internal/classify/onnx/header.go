@@ -73,7 +73,7 @@ func seems(start []byte) string {
 	return fmt.Sprintf("it begins with %.16q", text)
 }
 
-// finish leaves the initializers out of the inputs and finds out which outputs are softmax.
+// finish leaves the initializers out of the inputs and finds out which outputs are probabilities already.
 func (h *header) finish() {
 	var inputs []classify.Tensor
 	for _, t := range h.inputs {
@@ -87,11 +87,14 @@ func (h *header) finish() {
 		for range len(h.made) {
 			n := h.made[name]
 			switch n.op {
-			case "Identity", "Reshape", "Flatten", "Squeeze", "DequantizeLinear", "QuantizeLinear":
+			case "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast", "Clip", "Dropout", "DequantizeLinear", "QuantizeLinear":
 				name = n.input
 				continue
+			case "Softmax":
+				h.outputs[i].Activation = classify.ActivationSoftmax
+			case "Sigmoid":
+				h.outputs[i].Activation = classify.ActivationSigmoid
 			}
-			h.outputs[i].Softmax = n.op == "Softmax"
 			break
 		}
 	}

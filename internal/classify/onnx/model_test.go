@@ -2,6 +2,7 @@ package onnx_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -57,9 +58,10 @@ func floats(name string, dims []int, values []float32) []byte {
 type network struct {
 	input    []int // dimensions; 0 is open
 	element  uint64
-	softmax  bool
-	extra    bool   // a second output
-	location string // of the weights, where they lie outside
+	ending   []string // operations on the logits
+	classes  int      // the first of the matrix; all where 0
+	extra    bool     // a second output
+	location string   // of the weights, where they lie outside
 	opset    uint64
 	hidden   bool // the output's shape is not told
 }
@@ -77,6 +79,9 @@ func (n network) bytes() []byte {
 	if n.element == 0 {
 		n.element = 1
 	}
+	if n.classes == 0 {
+		n.classes = classes
+	}
 	if n.opset == 0 {
 		n.opset = 13
 	}
@@ -91,21 +96,35 @@ func (n network) bytes() []byte {
 			part(5, text(1, "perm"), varint(8, 0), varint(8, 3), varint(8, 1), varint(8, 2), varint(20, 7)))...)
 		source = "planes"
 	}
-	last := "scores"
-	if n.softmax {
-		last = "logits"
+	nodes = slices.Concat(nodes, operation("GlobalAveragePool", "mean", source), operation("Flatten", "flat", "mean"))
+	last := "flat"
+	for i, op := range append([]string{"MatMul"}, n.ending...) {
+		out := "scores"
+		if i < len(n.ending) {
+			out = fmt.Sprint("scores before ", n.ending[i:])
+		}
+		switch op {
+		case "MatMul":
+			nodes = append(nodes, operation(op, out, last, "weights")...)
+		case "Cast":
+			nodes = append(nodes, part(1, text(1, last), text(2, out), text(4, op), part(5, text(1, "to"), varint(3, 1), varint(20, 2)))...)
+		default:
+			nodes = append(nodes, operation(op, out, last)...)
+		}
+		last = out
 	}
-	nodes = slices.Concat(nodes, operation("GlobalAveragePool", "mean", source), operation("Flatten", "flat", "mean"),
-		operation("MatMul", last, "flat", "weights"))
-	if n.softmax {
-		nodes = append(nodes, operation("Softmax", "scores", "logits")...)
+	var columns []float32
+	for i, v := range matrix {
+		if i%classes < n.classes {
+			columns = append(columns, v)
+		}
 	}
-	weights := floats("weights", []int{3, classes}, matrix)
+	weights := floats("weights", []int{3, n.classes}, columns)
 	if n.location != "" {
-		weights = part(5, varint(1, 3), varint(1, classes), varint(2, 1), text(8, "weights"),
+		weights = part(5, varint(1, 3), varint(1, uint64(n.classes)), varint(2, 1), text(8, "weights"),
 			part(13, text(1, "location"), text(2, n.location)), varint(14, 1))
 	}
-	output := value(12, "scores", 1, n.input[0], classes)
+	output := value(12, "scores", 1, n.input[0], n.classes)
 	if n.hidden {
 		output = part(12, text(1, "scores"), part(2, part(1, varint(1, 1))))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,7 +65,7 @@ func TestSuite(t *testing.T) {
 		"one at a time":   {input: []int{1, 3, 32, 32}},
 		"a batch of four": {input: []int{4, 3, 24, 40}},
 		"channels last":   {input: []int{0, 32, 32, 3}},
-		"softmax within":  {input: []int{0, 3, 32, 32}, softmax: true},
+		"softmax within":  {input: []int{0, 3, 32, 32}, ending: []string{"Softmax"}},
 		"shapes not told": {input: []int{0, 3, 32, 32}, hidden: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +109,7 @@ func TestColoursArriveInTheirChannels(t *testing.T) {
 		{"channels last", network{input: []int{0, 32, 32, 3}}, imagenetCard, "red", "blue", 0.99},
 		{"BGR, channels last", network{input: []int{0, 32, 32, 3}}, `{"input": {"channels": "BGR"}, "preprocess": {"preset": "imagenet"}, ` + colourLabels + `}`, "blue", "red", 0.99},
 		{"raw", network{input: []int{0, 3, 0, 0}}, `{"preprocess": {"preset": "raw"}, ` + colourLabels + `}`, "red", "blue", 0.98},
-		{"a hot network", network{input: []int{0, 3, 32, 32}, softmax: true}, `{"temperature": 1, "preprocess": {"preset": "imagenet"}, ` + colourLabels + `}`, "red", "blue", 0.99},
+		{"a hot network", network{input: []int{0, 3, 32, 32}, ending: []string{"Softmax"}}, `{"temperature": 1, "preprocess": {"preset": "imagenet"}, ` + colourLabels + `}`, "red", "blue", 0.99},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := open(t, test.network, test.card)
@@ -124,6 +125,46 @@ func TestColoursArriveInTheirChannels(t *testing.T) {
 				t.Errorf("score %g, want %g or more", labels[0][0].Score, test.wantScore)
 			}
 		})
+	}
+}
+
+func TestActivationIsReadFromTheFile(t *testing.T) {
+	grey := plain(32, 32, 124, 116, 104) // nearly ImageNet's mean, so that logits are near 0
+	for _, test := range []struct {
+		ending []string
+		want   string
+		score  float64 // of each class
+	}{
+		{nil, "none", 0.25},
+		{[]string{"Softmax"}, "softmax", 0.25},
+		{[]string{"Softmax", "Cast"}, "softmax", 0.25},
+		{[]string{"Softmax", "Clip"}, "softmax", 0.25},
+		{[]string{"Softmax", "Dropout", "Transpose", "Transpose"}, "softmax", 0.25},
+		{[]string{"Sigmoid"}, "sigmoid", 0.5},
+		{[]string{"Sigmoid", "Cast"}, "sigmoid", 0.5},
+		{[]string{"Relu"}, "none", 0.25},
+	} {
+		m := open(t, network{input: []int{1, 3, 32, 32}, ending: test.ending}, imagenetCard)
+		labels, err := m.Classify(t.Context(), grey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Spec().Activation != test.want || math.Abs(labels[0][0].Score-test.score) > 0.02 {
+			t.Errorf("%v: activation %q, score %g, want %q and %g", test.ending, m.Spec().Activation, labels[0][0].Score, test.want, test.score)
+		}
+		m.Close()
+	}
+}
+
+func TestOneScoreOfASigmoid(t *testing.T) {
+	m := open(t, network{input: []int{0, 3, 32, 32}, classes: 1, ending: []string{"Sigmoid"}}, `{"preprocess": {"preset": "imagenet"}, "labels": ["red"]}`)
+	defer m.Close()
+	labels, err := m.Classify(t.Context(), plain(32, 32, 250, 10, 10), plain(32, 32, 10, 10, 250))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if labels[0][0].Score < 0.99 || labels[1][0].Score > 0.01 {
+		t.Errorf("a red picture is red by %g, and a blue one by %g", labels[0][0].Score, labels[1][0].Score)
 	}
 }
 
@@ -161,6 +202,9 @@ func TestWrongModelsGiveOneClearError(t *testing.T) {
 		"weights missing":      {network{input: []int{0, 3, 32, 32}, location: "colours.bin"}.bytes(), imagenetCard, "second file, colours.bin"},
 		"weights elsewhere":    {network{input: []int{0, 3, 32, 32}, location: "../../etc/passwd"}.bytes(), imagenetCard, "outside its own folder"},
 		"an opset of tomorrow": {network{input: []int{0, 3, 32, 32}, opset: 99}.bytes(), imagenetCard, "too new for this ONNX Runtime"},
+		"one score":            {network{input: []int{0, 3, 32, 32}, classes: 1}.bytes(), `{"preprocess": {"preset": "imagenet"}, "labels": ["red"]}`, `{"output": {"activation": "sigmoid"}}`},
+		"one score, hidden":    {network{input: []int{0, 3, 32, 32}, classes: 1, hidden: true}.bytes(), `{"preprocess": {"preset": "imagenet"}, "labels": ["red"]}`, `{"output": {"activation": "sigmoid"}}`},
+		"a sigmoid, tempered":  {network{input: []int{0, 3, 32, 32}, ending: []string{"Sigmoid"}}.bytes(), `{"temperature": 2, "preprocess": {"preset": "imagenet"}, ` + colourLabels + `}`, "goes with softmax alone"},
 		"grey input":           {network{input: []int{0, 1, 32, 32}}.bytes(), imagenetCard, "three colours"},
 		"another input type":   {network{input: []int{0, 3, 32, 32}, element: 10}.bytes(), imagenetCard, "only float32 and uint8"},
 		"nothing is told":      {good.bytes(), "", `add to its card, a FILE.json beside FILE.onnx: {"preprocess": {"preset": "imagenet", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}, "labels": ["name of class 0", … 4 in all]}`},
@@ -219,7 +263,7 @@ func TestASecondLibraryIsRefused(t *testing.T) {
 }
 
 func FuzzHeader(f *testing.F) {
-	for _, n := range []network{{input: []int{0, 3, 32, 32}}, {input: []int{1, 0, 0, 3}, element: 2, softmax: true, extra: true}} {
+	for _, n := range []network{{input: []int{0, 3, 32, 32}}, {input: []int{1, 0, 0, 3}, element: 2, ending: []string{"Softmax"}, extra: true}} {
 		f.Add(n.bytes())
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
