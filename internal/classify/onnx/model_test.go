@@ -54,11 +54,17 @@ func floats(name string, dims []int, values []float32) []byte {
 	return part(5, d, varint(2, 1), text(8, name), part(9, raw))
 }
 
+// integer makes a TensorProto with one int64.
+func integer(name string, v int) []byte {
+	return part(5, varint(1, 1), varint(2, 7), varint(7, uint64(v)), text(8, name))
+}
+
 // network says which test model is made.
 type network struct {
 	input    []int // dimensions; 0 is open
 	element  uint64
 	ending   []string // operations on the logits
+	empty    bool     // the output has a third dimension, which turns out to be 0
 	classes  int      // the first of the matrix; all where 0
 	extra    bool     // a second output
 	location string   // of the weights, where they lie outside
@@ -113,6 +119,9 @@ func (n network) bytes() []byte {
 		}
 		last = out
 	}
+	if n.empty {
+		nodes = slices.Concat(nodes, operation("Unsqueeze", "deep", last, "two"), operation("Slice", "none", "deep", "zero", "zero", "two"))
+	}
 	var columns []float32
 	for i, v := range matrix {
 		if i%classes < n.classes {
@@ -127,6 +136,10 @@ func (n network) bytes() []byte {
 	output := value(12, "scores", 1, n.input[0], n.classes)
 	if n.hidden {
 		output = part(12, text(1, "scores"), part(2, part(1, varint(1, 1))))
+	}
+	if n.empty {
+		output = value(12, "none", 1, n.input[0], n.classes, 0)
+		weights = slices.Concat(weights, integer("zero", 0), integer("two", 2))
 	}
 	if n.extra {
 		output = append(output, value(12, "mean", 1, n.input[0], 3, 1, 1)...)

@@ -168,6 +168,14 @@ func TestOneScoreOfASigmoid(t *testing.T) {
 	}
 }
 
+func TestAnOutputWithoutScoresIsAnError(t *testing.T) {
+	m := open(t, network{input: []int{1, 3, 32, 32}, empty: true}, imagenetCard)
+	defer m.Close()
+	if _, err := m.Classify(t.Context(), plain(32, 32, 0, 0, 0)); err == nil || !strings.Contains(err.Error(), "[1 4 0]") {
+		t.Errorf("Classify: %v, want an error that shows the output", err)
+	}
+}
+
 func TestIdentityStandsInTheModel(t *testing.T) {
 	m := open(t, network{input: []int{0, 3, 32, 32}}, `{"name": "colours-1", "preprocess": {"mean": [0,0,0], "std": [1,1,1]}, `+colourLabels+`}`)
 	defer m.Close()

@@ -109,12 +109,13 @@ func infer[T classify.Number](s session, shape ort.Shape, data []T, n int) ([][]
 	if err != nil {
 		return nil, fmt.Errorf("its output is %v: %w", got, err)
 	}
-	if got[0] != shape[0] {
-		return nil, fmt.Errorf("its output is %v for %d images: it must have a row for each", got, shape[0])
+	all := output.GetData()
+	if got[0] != shape[0] || len(all) != int(got[0])*width {
+		return nil, fmt.Errorf("its output is %v for %d images: it must have a row of scores for each", got, shape[0])
 	}
 	scores := make([][]float32, n)
 	for i := range scores {
-		scores[i] = append([]float32(nil), output.GetData()[i*width:][:width]...)
+		scores[i] = append([]float32(nil), all[i*width:][:width]...)
 	}
 	return scores, nil
 }
