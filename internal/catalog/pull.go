@@ -57,10 +57,10 @@ func (p *Puller) Pull(ctx context.Context, e *Entry, dir string) (string, error)
 	return e.Path(dir), nil
 }
 
-// attempts is how often in a row a transfer may fail without a byte gained.
+// attempts is how often in a row a transfer may fail without coming further than any before.
 const attempts = 5
 
-// fetch fills part.
+// fetch fills part. What several transfers brought may be of two files: where that is not the model, all of it is fetched once more.
 func (p *Puller) fetch(ctx context.Context, e *Entry, part *os.File) error {
 	src, err := p.source(e)
 	if err != nil {
@@ -73,25 +73,36 @@ func (p *Puller) fetch(ctx context.Context, e *Entry, part *os.File) error {
 	if done > e.Size {
 		done = 0
 	}
+	pieced, err := p.fill(ctx, src, e, part, done)
+	if err == nil && pieced && check(e, part) != nil {
+		_, err = p.fill(ctx, src, e, part, 0)
+	}
+	return err
+}
+
+// fill fills part, which holds done bytes, and tells whether more than one transfer did.
+func (p *Puller) fill(ctx context.Context, src source, e *Entry, part *os.File, done int64) (pieced bool, err error) {
 	first := cmp.Or(p.Pause, time.Second)
 	pause := first
+	pieced = done > 0
+	furthest := int64(0) // a server that does not do parts begins anew each time, and may never come to the end
 	for failed := 0; done < e.Size; {
-		before := done
+		pieced = done > 0
 		done, err = p.transfer(ctx, src, e, part, done)
 		var final *finalError
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
-			return fmt.Errorf("stopped after %d of %d bytes, to be resumed by the next pull: %w", done, e.Size, ctx.Err())
+			return pieced, fmt.Errorf("stopped after %d of %d bytes, to be resumed by the next pull: %w", done, e.Size, ctx.Err())
 		case errors.As(err, &final):
-			return err
-		case done > before:
-			failed, pause = 0, first
+			return pieced, err
+		case done > furthest:
+			furthest, failed, pause = done, 0, first
 		default:
 			failed++
 		}
 		if failed == attempts {
-			return fmt.Errorf("gave up after %d of %d bytes, to be resumed by the next pull: %w", done, e.Size, err)
+			return pieced, fmt.Errorf("gave up after %d of %d bytes, to be resumed by the next pull: %w", done, e.Size, err)
 		}
 		if err != nil {
 			if !wait(ctx, pause) {
@@ -100,7 +111,7 @@ func (p *Puller) fetch(ctx context.Context, e *Entry, part *os.File) error {
 			pause = min(2*pause, 30*time.Second)
 		}
 	}
-	return nil
+	return pieced, nil
 }
 
 // wait reports whether d passed before ctx ended.
@@ -176,14 +187,19 @@ func (p *progressWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// check tells whether what was fetched is the model.
+func check(e *Entry, part *os.File) error {
+	sum, size, err := Sum(part.Name())
+	if err == nil && (sum != e.SHA256 || size != e.Size) {
+		err = fmt.Errorf("what came has the SHA-256 %s, not %s: refused, and nothing was kept", sum, e.SHA256)
+	}
+	return err
+}
+
 // keep checks what was fetched and gives it its name, with the card beside it.
 func keep(e *Entry, part *os.File, dir string) error {
-	sum, size, err := Sum(part.Name())
-	if err != nil {
-		return err
-	}
-	if sum != e.SHA256 || size != e.Size {
-		return errors.Join(fmt.Errorf("what came has the SHA-256 %s, not %s: refused, and nothing was kept", sum, e.SHA256), os.Remove(part.Name()))
+	if err := check(e, part); err != nil {
+		return errors.Join(err, os.Remove(part.Name()))
 	}
 	card, err := json.MarshalIndent(e.Card, "", "  ")
 	if err != nil {

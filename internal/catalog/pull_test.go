@@ -224,13 +224,69 @@ func TestPullRefusesWhatIsNotTheModel(t *testing.T) {
 				}
 			}
 		}, "more than the 380000 bytes"},
-		"not there": {http.NotFound, "404 Not Found"},
+		"a page instead": {serve([]byte("<html>log in")), "has 12 bytes, not the 380000 of the model"},
+		"not there":      {http.NotFound, "404 Not Found"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, dir := entry(t, test.handler), t.TempDir()
 			_, err := puller().Pull(t.Context(), e, dir)
 			wantNothing(t, dir, err, test.want)
 		})
+	}
+}
+
+func TestPullStartsAgainWhereWhatItHasIsOfAnotherFile(t *testing.T) {
+	page := bytes.Repeat([]byte("<html>log in"), 300)
+	chunked := func(w http.ResponseWriter, _ *http.Request) {
+		w.(http.Flusher).Flush()
+		w.Write(page)
+	}
+	for name, test := range map[string]struct {
+		held  []byte
+		first http.HandlerFunc // for the first request
+	}{
+		"an earlier pull was of a web page":          {page, serve(weights)},
+		"an earlier pull was of one as long":         {bytes.Repeat(page, 200)[:len(weights)], serve(weights)},
+		"an earlier pull was of a longer one":        {bytes.Repeat(page, 200), serve(weights)},
+		"the first of two servers answers with one":  {nil, chunked},
+		"a server has less than an earlier one sent": {page, func(w http.ResponseWriter, r *http.Request) { serve(page[:10])(w, r) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int32
+			e := entry(t, func(w http.ResponseWriter, r *http.Request) {
+				if calls.Add(1) == 1 {
+					test.first(w, r)
+					return
+				}
+				serve(weights)(w, r)
+			})
+			dir := t.TempDir()
+			if test.held != nil {
+				if err := os.WriteFile(filepath.Join(dir, ".net.part"), test.held, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			path, err := puller().Pull(t.Context(), e, dir)
+			wantPulled(t, e, dir, path, err)
+		})
+	}
+}
+
+func TestPullGivesUpWhereNoTryComesFurther(t *testing.T) {
+	var calls atomic.Int32
+	e := entry(t, func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) > 50 {
+			serve(weights)(w, r)
+			return
+		}
+		r.Header.Del("Range") // it does not do parts
+		cut(w, r, 60000+40000*int(calls.Load()%2))
+	})
+	if _, err := puller().Pull(t.Context(), e, t.TempDir()); err == nil || !strings.Contains(err.Error(), "gave up after") {
+		t.Errorf("Pull: %v", err)
+	}
+	if calls.Load() != 6 {
+		t.Errorf("%d requests, want the one that came furthest and five more", calls.Load())
 	}
 }
 
@@ -304,12 +360,14 @@ func TestPullFromElsewhere(t *testing.T) {
 	p.Source = "ftp://example.org/models"
 	_, err := p.Pull(t.Context(), e, dir)
 	wantNothing(t, dir, err, "cannot be pulled from")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
+	for _, content := range [][]byte{nil, weights[:10], append(weights, 0)} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.Source = file
+		_, err = p.Pull(t.Context(), e, dir)
+		wantNothing(t, dir, err, fmt.Sprintf("has %d bytes, not the 380000 of the model", len(content)))
 	}
-	p.Source = file
-	_, err = p.Pull(t.Context(), e, dir)
-	wantNothing(t, dir, err, "not the whole model")
 	p.Source = filepath.Join(local, "none")
 	_, err = p.Pull(t.Context(), e, dir)
 	wantNothing(t, dir, err, "no such file")

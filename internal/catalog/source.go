@@ -25,24 +25,24 @@ func (p *Puller) source(e *Entry) (source, error) {
 	name := path.Base(at.Path)
 	switch s := p.Source; {
 	case s == "":
-		return p.web(e.URL), nil
+		return p.web(e.URL, e.Size), nil
 	case strings.HasPrefix(s, "http://"), strings.HasPrefix(s, "https://"):
-		return p.web(strings.TrimSuffix(s, "/") + "/" + name), nil
+		return p.web(strings.TrimSuffix(s, "/")+"/"+name, e.Size), nil
 	case strings.HasPrefix(s, "file://"):
 		u, err := url.Parse(s)
 		if err != nil || u.Host != "" {
 			return nil, fmt.Errorf("%s names no local file: write it like file:///srv/models", s)
 		}
-		return local(u.Path, name)
+		return local(u.Path, name, e.Size)
 	case strings.Contains(s, "://"):
 		return nil, fmt.Errorf("models cannot be pulled from %s: give an http, https or file URL, or a path", s)
 	default:
-		return local(s, name)
+		return local(s, name, e.Size)
 	}
 }
 
-// local reads a file, or the file of that name in a folder.
-func local(file, name string) (source, error) {
+// local reads a file, or the file of that name in a folder. It must have size bytes.
+func local(file, name string, size int64) (source, error) {
 	if info, err := os.Stat(file); err == nil && info.IsDir() {
 		file = filepath.Join(file, name)
 	}
@@ -52,8 +52,8 @@ func local(file, name string) (source, error) {
 			return nil, 0, &finalError{err}
 		}
 		end, err := f.Seek(0, io.SeekEnd)
-		if err == nil && end <= offset {
-			err = fmt.Errorf("%s has only %d bytes: it is not the whole model", file, end)
+		if err == nil && end != size {
+			err = fmt.Errorf("%s has %d bytes, not the %d of the model: give the whole file", file, end, size)
 		}
 		if err == nil {
 			_, err = f.Seek(offset, io.SeekStart)
@@ -65,13 +65,15 @@ func local(file, name string) (source, error) {
 	}, nil
 }
 
-// web asks for the bytes from the offset on (RFC 9110, section 14), and takes all of them where a server does not do parts.
-func (p *Puller) web(address string) source {
+// web asks for the bytes from the offset on (RFC 9110, section 14), and takes all of them where a server does not do parts, or has no
+// bytes from there on: what came before was of another file.
+func (p *Puller) web(address string, size int64) source {
 	client := p.Client
 	if client == nil {
 		client = &http.Client{}
 	}
-	return func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
+	var get source
+	get = func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
 			return nil, 0, &finalError{err}
@@ -84,18 +86,24 @@ func (p *Puller) web(address string) source {
 		if err != nil {
 			return nil, 0, err
 		}
-		start, err := begins(resp, offset)
-		if err != nil {
-			resp.Body.Close()
-			return nil, 0, err
+		start, err := begins(resp, offset, size)
+		if err == nil {
+			return resp.Body, start, nil
 		}
-		return resp.Body, start, nil
+		resp.Body.Close()
+		if offset > 0 && resp.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+			return get(ctx, 0)
+		}
+		return nil, 0, err
 	}
+	return get
 }
 
-// begins returns the offset at which the body of an answer begins.
-func begins(resp *http.Response, offset int64) (int64, error) {
+// begins returns the offset at which the body of an answer begins that should have the model of that size, or the rest of it from an offset.
+func begins(resp *http.Response, offset, size int64) (int64, error) {
 	switch code := resp.StatusCode; {
+	case code == http.StatusOK && resp.ContentLength >= 0 && resp.ContentLength != size:
+		return 0, &finalError{fmt.Errorf("what %s sends has %d bytes, not the %d of the model: see what is there", resp.Request.URL.Redacted(), resp.ContentLength, size)}
 	case code == http.StatusOK:
 		return 0, nil
 	case code == http.StatusPartialContent:
