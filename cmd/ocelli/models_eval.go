@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -51,18 +52,32 @@ func newModelsEvalCommand() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(r)
+				err = json.NewEncoder(cmd.OutOrStdout()).Encode(r)
+			} else {
+				err = showEval(cmd.OutOrStdout(), r)
 			}
-			return showEval(cmd.OutOrStdout(), r)
+			switch {
+			case err != nil:
+				return err
+			case r.Failed > 0:
+				fmt.Fprintf(cmd.ErrOrStderr(), "ocelli: %d %s\n", r.Failed, plural(r.Failed, "image failed", "images failed"))
+				return errSomeFailed
+			case r.N == 0:
+				return errors.New("the model knows none of the labels: give those of its card, or their WordNet ids")
+			}
+			return nil
 		},
 	}
 	model.register(cmd.Flags())
+	cmd.Flags().Lookup("model").Usage = "ONNX model `FILE`, or the name of a model that was pulled (default: the one in the binary)"
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON line")
 	return cmd
 }
 
 func showEval(out io.Writer, r *eval.Report) error {
-	fmt.Fprintln(out, r.Summary())
+	if r.N > 0 {
+		fmt.Fprintln(out, r.Summary())
+	}
 	if r.Unknown > 0 {
 		fmt.Fprintf(out, "%d more are of classes that the model does not know\n", r.Unknown)
 	}

@@ -106,6 +106,35 @@ func TestAMissingModelIsOneClearSentence(t *testing.T) {
 	}
 }
 
+func TestEvalTellsWhenThereAreNoFigures(t *testing.T) {
+	if _, err := ortlib.Find(""); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	for name, want := range map[string]struct {
+		code   int
+		stderr string
+	}{
+		"goldfish":   {exitSome, "1 image failed"},
+		"no such ID": {exitFailed, "the model knows none of the labels"},
+	} {
+		class := filepath.Join(dir, name, name)
+		if err := os.MkdirAll(class, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(class, "x.jpg"), []byte("no picture"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, out, errs := runModels(t, "eval", filepath.Dir(class))
+		if code != want.code || !strings.Contains(errs, want.stderr) || strings.Contains(out, "top-1") {
+			t.Errorf("%s: %d\n%s%s", name, code, out, errs)
+		}
+	}
+	if _, out, _ := runModels(t, "eval", "--help"); strings.Contains(out, "echo") {
+		t.Errorf("eval offers a model that recognises nothing:\n%s", out)
+	}
+}
+
 // The two models and the photos are not part of the repository. Their note states 87 and 88 of 100 for the first label and 99 for
 // the first five; golden files state the labels that Pillow's pixels give.
 func TestImageNetModelsOnPhotos(t *testing.T) {

@@ -102,6 +102,10 @@ const maxCard = 16 << 20
 
 // ReadCard reads the card at path. A file that does not exist gives an error that wraps [os.ErrNotExist].
 func ReadCard(path string) (*Card, error) {
+	// Opening a pipe would wait for whoever writes to it.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("model card %s is not a file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read model card: %w", err)

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/classify"
 	"github.com/ocelli/ocelli/internal/classify/classifytest"
@@ -76,6 +78,16 @@ func TestReadCardNamesTheFile(t *testing.T) {
 	}
 	if _, err := classify.ReadCard(path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("ReadCard: %v, want it to name %s", err, path)
+	}
+}
+
+func TestReadCardTakesFilesOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.json")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := classify.ReadCard(path); err == nil || !strings.Contains(err.Error(), "is not a file") {
+		t.Errorf("ReadCard: %v", err)
 	}
 }
 

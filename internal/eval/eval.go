@@ -87,7 +87,7 @@ func Run(ctx context.Context, items []Item, o Options) (*Report, error) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for item := range next {
-				truth, ok := known[fold(item.Label)]
+				truth, ok := find(known, item.Label)
 				var labels []ocelli.Label
 				var err error
 				if ok {
@@ -130,6 +130,9 @@ func feed(ctx context.Context, items []Item, next chan<- Item) {
 // classifyFile gives an [ocelli.Error] where the file is at fault.
 func classifyFile(ctx context.Context, path string, o Options) ([]ocelli.Label, error) {
 	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, ocelli.Errorf(ocelli.UnsupportedType, "is not a file")
+	}
 	if err == nil && o.MaxImage > 0 && info.Size() > o.MaxImage {
 		return nil, ocelli.Errorf(ocelli.TooLarge, "is larger than %d MB", o.MaxImage>>20)
 	}
@@ -148,10 +151,13 @@ func classifyFile(ctx context.Context, path string, o Options) ([]ocelli.Label, 
 	return all[0], nil
 }
 
-// index maps ids and names, folded, to the place of the label.
+// index maps ids and names, folded, to labels; the first of several names of a label where that is no other label's whole name.
 func index(labels []ocelli.Label) map[string]ocelli.Label {
 	known := map[string]ocelli.Label{}
 	for _, l := range slices.Backward(labels) { // of two labels with one name the first counts
+		known[fold(firstName(l.Name))] = l
+	}
+	for _, l := range slices.Backward(labels) {
 		known[fold(l.Name)] = l
 		if l.ID != "" {
 			known[fold(l.ID)] = l
@@ -160,10 +166,24 @@ func index(labels []ocelli.Label) map[string]ocelli.Label {
 	return known
 }
 
-// fold makes names comparable that differ in case, in "_" for a space, or in further names after a comma.
+// find returns the label that a data set means by an id or name. Only where none has the whole name do further names after a comma
+// not count.
+func find(known map[string]ocelli.Label, name string) (ocelli.Label, bool) {
+	l, ok := known[fold(name)]
+	if !ok {
+		l, ok = known[fold(firstName(name))]
+	}
+	return l, ok
+}
+
+func firstName(name string) string {
+	first, _, _ := strings.Cut(name, ",")
+	return first
+}
+
+// fold makes names comparable that differ in case, or in "_" for a space.
 func fold(name string) string {
-	name, _, _ = strings.Cut(strings.ReplaceAll(name, "_", " "), ",")
-	return strings.ToLower(strings.TrimSpace(name))
+	return strings.ToLower(strings.TrimSpace(strings.ReplaceAll(name, "_", " ")))
 }
 
 // same tells whether two labels are of one class: names alone do not tell, since two classes of ImageNet are called "crane".

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/classify"
@@ -128,12 +129,75 @@ func TestFolders(t *testing.T) {
 	}
 }
 
+func TestFoldersThatAreLinks(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "pictures", "1"), picture(250, 0, 0))
+	write(t, filepath.Join(dir, "set", "blue", "2"), picture(0, 0, 250))
+	for link, to := range map[string]string{"set/red": "../pictures", "link": "set", "set/gone": "nowhere"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := run(t, filepath.Join(dir, "link")); r.N != 2 || r.Top1 != 1 {
+		t.Errorf("report %+v", r)
+	}
+}
+
+func TestWhatIsNoFileIsNotRead(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "red", "1"), picture(250, 0, 0))
+	pipe := filepath.Join(dir, "red", "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := run(t, dir); r.N != 1 || r.Failed != 0 {
+		t.Errorf("in a folder: %+v", r)
+	}
+	write(t, filepath.Join(dir, "truth.csv"), []byte(pipe+",red\n"))
+	if r := run(t, filepath.Join(dir, "truth.csv")); r.Failed != 1 || r.Failures[0] != pipe+" is not a file" {
+		t.Errorf("in a table: %+v", r)
+	}
+}
+
+func TestNamesThatDifferAfterAComma(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "Colour, red", "1"), picture(250, 0, 0))
+	write(t, filepath.Join(dir, "colour,_blue", "2"), picture(0, 0, 250))
+	write(t, filepath.Join(dir, "yellow, bright", "3"), picture(250, 250, 0))
+	items, err := eval.Items(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := eval.Run(t.Context(), items, eval.Options{Classifier: prefixed{}, Decode: decodePNG,
+		Labels: []ocelli.Label{{Name: "colour, red"}, {Name: "colour, blue"}, {Name: "yellow"}}})
+	if err != nil || r.N != 3 || r.Top1 != 1 || len(r.Classes) != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// prefixed calls two colours of Echo by names that differ after a comma.
+type prefixed struct{ classify.Echo }
+
+func (p prefixed) Classify(ctx context.Context, images ...ocelli.Pixels) ([][]ocelli.Label, error) {
+	all, err := p.Echo.Classify(ctx, images...)
+	for _, one := range all {
+		for i := range one {
+			if one[i].Name == "red" || one[i].Name == "blue" {
+				one[i].Name = "colour, " + one[i].Name
+			}
+		}
+	}
+	return all, err
+}
+
 func TestTables(t *testing.T) {
 	dir := folders(t)
 	tables := t.TempDir()
 	for name, text := range map[string]string{
 		"without a head":    filepath.Join(dir, "red", "1") + ",red\n" + filepath.Join(dir, "n0blue", "1") + ",blue\n",
 		"with a head":       "mode,wnid,name,file\nRGB,red,whatever,pic.png\nRGB,n0blue,\"blue, azure\",pic2.png\n",
+		"of Excel":          "\ufefflabel,file\r\nred,pic.png\r\nblue,pic2.png\r\n",
+		"of Excel, quoted":  "\ufeff\"pic.png\",red\npic2.png,blue\n",
 		"with folded names": "file,label\npic.png,RED\npic2.png,\"Blue, azure\"\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -39,29 +40,39 @@ func Items(path string) ([]Item, error) {
 	return items, nil
 }
 
-// readFolders lists the files below the folders of classes.
+// readFolders lists the files below the folders of classes, which may be links to folders.
 func readFolders(root string) ([]Item, error) {
+	classes, err := os.ReadDir(root)
+	if err != nil {
+		return nil, err
+	}
 	var items []Item
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	for _, class := range classes {
+		if info, err := os.Stat(filepath.Join(root, class.Name())); err != nil || !info.IsDir() {
+			continue
 		}
-		below, _ := filepath.Rel(root, path)
-		class, _, inside := strings.Cut(below, string(filepath.Separator))
-		switch {
-		case strings.HasPrefix(d.Name(), ".") && below != ".":
-			if d.IsDir() {
+		// With a separator at its end a link is the folder.
+		folder := filepath.Join(root, class.Name()) + string(filepath.Separator)
+		err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case strings.HasPrefix(d.Name(), ".") && d.IsDir():
 				return fs.SkipDir
+			case strings.HasPrefix(d.Name(), "."):
+			case d.Type().IsRegular(), d.Type() == fs.ModeSymlink:
+				items = append(items, Item{path, class.Name()})
 			}
-		case inside && !d.IsDir():
-			items = append(items, Item{path, class})
+			if len(items) > maxItems {
+				return fmt.Errorf("more than %d files", maxItems)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		if len(items) > maxItems {
-			return fmt.Errorf("more than %d files", maxItems)
-		}
-		return nil
-	})
-	return items, err
+	}
+	return items, nil
 }
 
 // The names that the two columns of a CSV file with a head may have, the best first.
@@ -70,6 +81,9 @@ var (
 	labelColumns = []string{"wnid", "label", "class", "id", "name"}
 )
 
+// byteOrderMark is what Excel writes before UTF-8.
+const byteOrderMark = "\ufeff"
+
 // readCSV reads lines of file,label. A first line that names such columns says where they are.
 func readCSV(path string) ([]Item, error) {
 	f, err := os.Open(path)
@@ -77,7 +91,11 @@ func readCSV(path string) ([]Item, error) {
 		return nil, err
 	}
 	defer f.Close()
-	r := csv.NewReader(f)
+	text := bufio.NewReader(f)
+	if start, _ := text.Peek(len(byteOrderMark)); string(start) == byteOrderMark {
+		_, _ = text.Discard(len(byteOrderMark))
+	}
+	r := csv.NewReader(text)
 	r.FieldsPerRecord = -1
 	r.ReuseRecord = true
 	fileAt, labelAt := 0, 1
