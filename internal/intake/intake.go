@@ -123,8 +123,8 @@ func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 		"the upload took longer than %.0f hours, which is the limit: send the images in several requests", longestUpload.Hours()))
 	defer ended()
 	in.Tracker.Begin(job)
-	var counted int64
-	m, err := in.accept(ctx, job, counting(ctx, uploads, &counted))
+	var used quota
+	m, err := in.accept(ctx, job, used.counting(ctx, uploads), &used)
 	if err == nil && len(m.Images) == 0 {
 		err = ocelli.Errorf(ocelli.NoImages, "the request holds no file: choose at least one image")
 	}
@@ -134,7 +134,7 @@ func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 	}
 	if err != nil {
 		in.takeBack(context.WithoutCancel(ctx), job.ID)
-		_ = access.Spend(ctx, -counted) // giving back does not fail
+		used.giveBack(ctx)
 		if late := ocelli.AsError(context.Cause(ctx)); late != nil {
 			err = late
 		}
@@ -183,10 +183,10 @@ type accepting struct {
 
 // accept reads the uploads one after another. Small ones are kept side by side, because each waits for the disk; their
 // messages go to the queue in whatever groups have come together while the last group was sent.
-func (in *Intake) accept(ctx context.Context, job ocelli.Manifest, uploads iter.Seq2[Upload, error]) (ocelli.Manifest, error) {
+func (in *Intake) accept(ctx context.Context, job ocelli.Manifest, uploads iter.Seq2[Upload, error], used *quota) (ocelli.Manifest, error) {
 	kept := make(chan ocelli.Task, sendAtOnce)
 	sending, sendCtx := errgroup.WithContext(ctx)
-	sending.Go(func() error { return in.send(sendCtx, job.Group(), kept) })
+	sending.Go(func() error { return in.send(sendCtx, job.Group(), kept, used) })
 	keeping, keepCtx := errgroup.WithContext(sendCtx)
 	keeping.SetLimit(smallAtOnce)
 
@@ -309,7 +309,7 @@ func (a *accepting) reject(ctx context.Context, image ocelli.Image, fault *ocell
 }
 
 // send queues what comes from kept until kept is closed. The images take turns with those of the group.
-func (in *Intake) send(ctx context.Context, group string, kept <-chan ocelli.Task) error {
+func (in *Intake) send(ctx context.Context, group string, kept <-chan ocelli.Task, used *quota) error {
 	for task := range kept {
 		together := []ocelli.Task{task}
 		for more := true; more && len(together) < sendAtOnce; {
@@ -326,7 +326,11 @@ func (in *Intake) send(ctx context.Context, group string, kept <-chan ocelli.Tas
 		for i, t := range together {
 			msgs[i] = queue.Message{ID: string(t.Image), Group: group, Body: t.Encode()}
 		}
-		if err := in.Queue.Send(ctx, msgs...); err != nil {
+		err := in.Queue.Send(ctx, msgs...)
+		if !errors.Is(err, queue.ErrFull) { // with another error the queue may have taken them
+			used.queued.Add(int64(len(msgs)))
+		}
+		if err != nil {
 			return fmt.Errorf("queueing %d images: %w", len(msgs), err)
 		}
 		in.backlog.sent(len(msgs))
