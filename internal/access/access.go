@@ -8,6 +8,7 @@ package access
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/ocelli/ocelli"
 )
@@ -27,8 +28,9 @@ var Scopes = []Scope{Submit, Read, Admin}
 
 // Caller is who makes a request.
 type Caller struct {
-	Key   *Key
-	spend func(images int64) error
+	Key    *Key
+	spend  func(images int64) error
+	refund func(images int64, since time.Time)
 }
 
 // May reports whether the caller's key allows what the scope stands for.
@@ -65,12 +67,20 @@ func MaySee(ctx context.Context, owner string) bool {
 }
 
 // Spend counts images that are being accepted against what the caller's key may send in a day. The error is an [ocelli.Error] with
-// code QuotaUsed; then none of them is counted. A negative number gives images back that were not accepted after all.
+// code QuotaUsed; then none of them is counted.
 func Spend(ctx context.Context, images int64) error {
 	if c := From(ctx); c != nil && c.spend != nil {
 		return c.spend(images)
 	}
 	return nil
+}
+
+// Refund gives images back that were counted at some time since, and were not accepted after all. A day that has begun in the meantime knows
+// nothing of them.
+func Refund(ctx context.Context, images int64, since time.Time) {
+	if c := From(ctx); c != nil && c.refund != nil {
+		c.refund(images, since)
+	}
 }
 
 // errNoKey is the answer to a request without a key that is valid. It does not say whether there is, or was, such a key.

@@ -183,6 +183,30 @@ func TestQuotasHoldOverAllNodesAndRestarts(t *testing.T) {
 	}
 }
 
+// What was counted yesterday and is given back today makes no room for more.
+func TestARefundIsOfItsDay(t *testing.T) {
+	before := time.Date(2026, 5, 1, 23, 59, 0, 0, time.UTC)
+	after := before.Add(2 * time.Minute)
+	l, key := newLimits(), &Key{ID: "OCKX", Quota: 10}
+	if err := l.spend(key, 10, before); err != nil {
+		t.Fatal(err)
+	}
+	l.refund(key, 10, before, after)
+	if err := l.spend(key, 20, after); err == nil {
+		t.Error("the images of yesterday were given back today")
+	}
+	if err := l.spend(key, 10, after); err != nil {
+		t.Error(err)
+	}
+	l.refund(key, 4, after, after)
+	if err := l.spend(key, 5, after); err == nil {
+		t.Error("more was given back than was asked for")
+	}
+	if err := l.spend(key, 4, after); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWhoMaySeeWhat(t *testing.T) {
 	as := func(owner string, scopes ...Scope) context.Context {
 		return With(t.Context(), &Caller{Key: &Key{Owner: owner, Scopes: scopes}})

@@ -100,7 +100,11 @@ func (g *Guard) admit(ctx context.Context, key *Key, scope Scope, now time.Time)
 	if key == nil {
 		return nil, errNoKey()
 	}
-	caller := &Caller{Key: key, spend: func(n int64) error { return g.limits.spend(key, n, time.Now()) }}
+	caller := &Caller{
+		Key:    key,
+		spend:  func(n int64) error { return g.limits.spend(key, n, time.Now()) },
+		refund: func(n int64, since time.Time) { g.limits.refund(key, n, since, time.Now()) },
+	}
 	switch {
 	case caller.May(scope):
 		return With(ctx, caller), g.limits.request(key, now)

@@ -75,13 +75,25 @@ func (l *limits) spend(k *Key, images int64, now time.Time) error {
 	defer l.mu.Unlock()
 	l.turn(now)
 	used := l.own[k.ID] + l.others[k.ID]
-	if images > 0 && used+images > k.Quota {
+	if used+images > k.Quota {
 		return ocelli.Errorf(ocelli.QuotaUsed, "this key may send %d images a day and has sent %d: the next day begins at 00:00 UTC, in %s",
 			k.Quota, used, untilNextDay(now).Round(time.Minute))
 	}
 	l.own[k.ID] += images
 	l.dirty = true
 	return nil
+}
+
+// refund gives images of the key back; see [Refund].
+func (l *limits) refund(k *Key, images int64, since, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn(now)
+	if k.Quota == 0 || images == 0 || dayOf(since) != l.day {
+		return
+	}
+	l.own[k.ID] = max(0, l.own[k.ID]-images) // less is there where the clock was set back over midnight
+	l.dirty = true
 }
 
 // turn begins a new day when it has come. The mutex is held.

@@ -123,7 +123,7 @@ func (in *Intake) submit(ctx context.Context, job ocelli.Manifest, uploads iter.
 		"the upload took longer than %.0f hours, which is the limit: send the images in several requests", longestUpload.Hours()))
 	defer ended()
 	in.Tracker.Begin(job)
-	var used quota
+	used := quota{began: time.Now()}
 	m, err := in.accept(ctx, job, used.counting(ctx, uploads), &used)
 	if err == nil && len(m.Images) == 0 {
 		err = ocelli.Errorf(ocelli.NoImages, "the request holds no file: choose at least one image")

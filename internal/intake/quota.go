@@ -4,12 +4,14 @@ import (
 	"context"
 	"iter"
 	"sync/atomic"
+	"time"
 
 	"github.com/ocelli/ocelli/internal/access"
 )
 
 // quota is what one job takes of the images that its sender may send in a day.
 type quota struct {
+	began   time.Time
 	counted int64        // uploads, as they come
 	queued  atomic.Int64 // of them, images that workers may have taken in hand: they are paid for, whatever becomes of the job
 }
@@ -32,5 +34,5 @@ func (q *quota) counting(ctx context.Context, uploads iter.Seq2[Upload, error]) 
 
 // giveBack returns what a job that is not accepted has not used.
 func (q *quota) giveBack(ctx context.Context) {
-	_ = access.Spend(ctx, q.queued.Load()-q.counted) // giving back does not fail
+	access.Refund(ctx, q.counted-q.queued.Load(), q.began)
 }
