@@ -270,6 +270,7 @@ func TestUploadsOfARequest(t *testing.T) {
 	const form = "--B\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n" +
 		"--B\r\nContent-Disposition: form-data; name=\"a\"; filename=\"\"\r\n\r\n\r\n" +
 		"--B\r\nContent-Disposition: form-data; name=\"b\"; filename=\"C:\\\\x\\\\y.png\"\r\n\r\ndata\r\n--B--\r\n"
+	longHead := form[:len(form)-4] + "\r\nContent-Disposition: form-data; name=\"c\"; filename=\"" + strings.Repeat("x", 20<<10) + "\"\r\n\r\ndata\r\n--B--\r\n"
 	for name, c := range map[string]struct{ contentType, body, want string }{
 		"form":                   {"multipart/form-data; boundary=B", form, "b|C:\\x\\y.png|data"},
 		"raw":                    {"image/png", "bytes", "|given|bytes"},
@@ -282,6 +283,7 @@ func TestUploadsOfARequest(t *testing.T) {
 		"no boundary":            {"multipart/form-data", form, "bad_request"},
 		"cut":                    {"multipart/form-data; boundary=B", form[:len(form)-11], "b|C:\\x\\y.png|broken\nbad_request"},
 		"many fields, no files":  {"multipart/form-data; boundary=B", strings.Repeat("--B\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n\r\n", 1002), "bad_request"},
+		"a long name":            {"multipart/form-data; boundary=B", longHead, "b|C:\\x\\y.png|data\nbad_request"},
 		"a form of another kind": {"multipart/mixed; boundary=B", form, "|given|" + form},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -303,6 +305,25 @@ func TestUploadsOfARequest(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}
 		})
+	}
+}
+
+// What is bounded is the head of each part, and not what lies between: fields may be long, and parts many.
+func TestLongFieldsOfAForm(t *testing.T) {
+	const field = "--B\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n"
+	const file = "--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.png\"\r\n\r\n"
+	long := strings.Repeat("x", 100<<10) + "\r\n"
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat(field+long+file+long, 5)+"--B--\r\n"))
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=B")
+	files := 0
+	for up, err := range newIntake(new(blob.Mem), queue.NewMem(time.Minute, 1), roomy).Uploads(r) {
+		if err != nil || up.Name != "a.png" {
+			t.Fatalf("%+v, %v", up, err)
+		}
+		files++ // of which nothing is read
+	}
+	if files != 5 {
+		t.Errorf("%d files came, want 5", files)
 	}
 }
 

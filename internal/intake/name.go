@@ -24,7 +24,7 @@ func CleanName(name string) string {
 		return "image"
 	}
 	if len(name) <= maxNameBytes {
-		return name
+		return strings.Clone(name) // it is kept for long, and may be a small part of what was sent
 	}
 	ext := ""
 	if i := strings.LastIndexByte(name, '.'); len(name)-i <= 10 {

@@ -6,14 +6,17 @@ import (
 	"io"
 	"iter"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"strings"
 
 	"github.com/ocelli/ocelli"
 )
 
-// maxFields bounds the parts of a form that are no files.
-const maxFields = 1000
+const (
+	maxFields = 1000     // parts of a form that are no files
+	headBytes = 16 << 10 // what a part of a form begins with: its names and types
+)
 
 // Uploads returns the files of a request as a stream: of a multipart form, under whatever field names, or the body itself as
 // one file. An archive, as the body or as a file of a form, stands for the files in it, and a list of URLs as JSON for what is there.
@@ -64,13 +67,15 @@ func fail(err error) iter.Seq2[Upload, error] {
 // no bytes: that is no file.
 func form(r *http.Request) iter.Seq2[Upload, error] {
 	return func(yield func(Upload, error) bool) {
+		heads := &headReader{ReadCloser: r.Body}
+		r.Body = heads
 		parts, err := r.MultipartReader()
 		if err != nil {
 			yield(Upload{}, ocelli.Errorf(ocelli.BadRequest, "the form cannot be read (%v): send it as multipart/form-data", err))
 			return
 		}
 		for fields := 0; ; {
-			part, err := parts.NextPart()
+			part, err := heads.next(parts)
 			if err == io.EOF {
 				return
 			}
@@ -83,11 +88,33 @@ func form(r *http.Request) iter.Seq2[Upload, error] {
 					yield(Upload{}, ocelli.Errorf(ocelli.BadRequest, "the form has more than %d fields that are no files: leave them out", maxFields))
 					return
 				}
-				continue
-			}
-			if !yield(Upload{Field: part.FormName(), Name: part.FileName(), Body: part}, nil) {
+			} else if !yield(Upload{Field: part.FormName(), Name: part.FileName(), Body: part}, nil) {
 				return
 			}
+			part.Close() // reads what is left of it, which is no part of the next one's head
 		}
 	}
+}
+
+// headReader reads a form, and bounds what its parts begin with: the library would keep 10 MB of each in memory.
+type headReader struct {
+	io.ReadCloser
+	inHead bool
+	left   int // of the head
+}
+
+// next returns the next part; the one before has been read to its end.
+func (h *headReader) next(parts *multipart.Reader) (*multipart.Part, error) {
+	h.inHead, h.left = true, headBytes
+	defer func() { h.inHead = false }()
+	return parts.NextPart()
+}
+
+func (h *headReader) Read(p []byte) (int, error) {
+	if h.inHead && h.left <= 0 {
+		return 0, ocelli.Errorf(ocelli.BadRequest, "a part of the form begins with more than %d KB of names and types: send shorter file names", headBytes>>10)
+	}
+	n, err := h.ReadCloser.Read(p)
+	h.left -= n
+	return n, err
 }
