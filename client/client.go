@@ -3,6 +3,7 @@ package client
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,8 +100,16 @@ func (c *Client) Watch(ctx context.Context, id ocelli.JobID) iter.Seq2[ocelli.Re
 				return
 			}
 		}
-		yield(ocelli.Result{}, fmt.Errorf("the events of job %s broke off: %w", id, errors.Join(lines.Err(), io.ErrUnexpectedEOF)))
+		yield(ocelli.Result{}, fmt.Errorf("the events of job %s %w", id, brokenOff(lines.Err())))
 	}
+}
+
+// ErrBrokenOff is wrapped by the error of an answer that began well and did not come to its end: the server was there.
+var ErrBrokenOff = errors.New("broke off")
+
+// brokenOff is the error of an answer that ended for this reason, nil where it just ended.
+func brokenOff(err error) error {
+	return fmt.Errorf("%w: %w", ErrBrokenOff, cmp.Or(err, io.ErrUnexpectedEOF))
 }
 
 // Status returns what the server tells about itself.

@@ -46,7 +46,7 @@ func (c *Client) CSV(ctx context.Context, id ocelli.JobID, out io.Writer) error 
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(out, resp.Body); err != nil {
-		return fmt.Errorf("the results of job %s broke off: %w", id, err)
+		return fmt.Errorf("the results of job %s %w", id, brokenOff(err))
 	}
 	return nil
 }

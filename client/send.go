@@ -170,7 +170,7 @@ func (c *Client) Stream(ctx context.Context, body Body, o Order) iter.Seq2[Line,
 				}
 			}
 			if last.Job == nil || lines.Err() != nil {
-				return fmt.Errorf("the results of a job broke off: %w", errors.Join(lines.Err(), io.ErrUnexpectedEOF))
+				return fmt.Errorf("the results of a job %w", brokenOff(lines.Err()))
 			}
 			return nil
 		})

@@ -23,7 +23,7 @@ import (
 // of reach for a while did not take. A repeated job is the same job, so no image is classified twice.
 type There struct {
 	Client   *client.Client
-	Patience time.Duration // how long the server may be out of reach; one that is full is waited for without end
+	Patience time.Duration // how long the server may be out of reach; one that is full, or holds back this key, is waited for without end
 	// Waiting, where it is not nil, is told why a request is repeated, and nil when one has succeeded again. Calls may come side by side.
 	Waiting func(error)
 }
@@ -258,7 +258,7 @@ func (t *There) await(ctx context.Context, id ocelli.JobID, batch []*entry) erro
 
 // insist repeats a call while its error will pass.
 func (t *There) insist(ctx context.Context, call func() error) error {
-	unreachable := time.Now()
+	var lost time.Time // when the server got out of reach
 	for n := 0; ; n++ {
 		err := call()
 		if ctx.Err() != nil {
@@ -267,12 +267,17 @@ func (t *There) insist(ctx context.Context, call func() error) error {
 		if t.Waiting != nil && (err != nil || n > 0) {
 			t.Waiting(err)
 		}
-		if e := ocelli.AsError(err); err == nil || e != nil && !codeIn(err, ocelli.Overloaded, ocelli.Unavailable, ocelli.StorageFull, ocelli.Conflict) {
+		there := codeIn(err, ocelli.Overloaded, ocelli.RateLimited) || errors.Is(err, client.ErrBrokenOff)
+		if e := ocelli.AsError(err); err == nil || e != nil && !there && !codeIn(err, ocelli.Unavailable, ocelli.StorageFull, ocelli.Conflict) {
 			return err
 		}
-		if codeIn(err, ocelli.Overloaded) {
-			unreachable = time.Now()
-		} else if time.Since(unreachable) > t.Patience {
+		switch {
+		case there:
+			lost = time.Time{}
+		case lost.IsZero():
+			lost = time.Now()
+		}
+		if !there && time.Since(lost) >= t.Patience {
 			return fmt.Errorf("%w (tried for %s)", err, t.Patience)
 		}
 		select {

@@ -24,6 +24,7 @@ import (
 // server is a service in this process and in virtual time, with the faults that networks and servers have.
 type server struct {
 	fault func(call int, r *http.Request) fault
+	takes time.Duration // what it is asked beside images
 
 	mu      sync.Mutex
 	calls   int
@@ -34,6 +35,8 @@ type server struct {
 	most    int // requests at once
 	now     int
 }
+
+func isPost(r *http.Request) bool { return r.Method == http.MethodPost }
 
 type fault int
 
@@ -48,6 +51,7 @@ const (
 	mistaken       // an answer for an image that was not sent
 	more           // a job of more images than were sent
 	denied
+	often // the key makes too many requests
 )
 
 func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -61,6 +65,9 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.most = max(s.most, s.now)
 	s.mu.Unlock()
 	time.Sleep(10 * time.Millisecond)
+	if !isPost(r) {
+		time.Sleep(s.takes)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now--
@@ -77,6 +84,10 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.Header().Set("Retry-After", "7")
 		w.WriteHeader(http.StatusTooManyRequests)
 		_, _ = w.WriteString(`{"detail":"the queue is full","code":"overloaded"}`)
+		return w.Result(), nil
+	case often:
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = w.WriteString(`{"detail":"the key makes too many requests","code":"rate_limited"}`)
 		return w.Result(), nil
 	case too:
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
@@ -202,12 +213,12 @@ func TestImagesAreClassifiedAtAServerWhateverHappensOnTheWay(t *testing.T) {
 	for i := range n {
 		fmt.Fprintf(&want, "folder/%05d.png %s\n", i, []string{"red", "blue"}[i%2])
 	}
-	isPost := func(r *http.Request) bool { return r.Method == http.MethodPost }
 	for name, faults := range map[string]func(call int, r *http.Request) fault{
 		"nothing":          nil,
 		"it is refused":    func(call int, r *http.Request) fault { return map[bool]fault{true: refused}[call%3 == 0] },
 		"answers are lost": func(call int, r *http.Request) fault { return map[bool]fault{true: lost}[call%3 == 0] },
 		"it is full":       func(call int, r *http.Request) fault { return map[bool]fault{true: full}[isPost(r) && call < 300] },
+		"it holds back":    func(call int, r *http.Request) fault { return map[bool]fault{true: often}[call%5 < 4] },
 		"events break off": func(call int, r *http.Request) fault { return map[bool]fault{true: half}[!isPost(r) && call%2 == 0] },
 		"a proxy is narrow": func(call int, r *http.Request) fault {
 			return map[bool]fault{true: too}[isPost(r) && r.ContentLength < 0 && call%4 == 0]
@@ -294,4 +305,37 @@ func TestEachImageIsOneAtTheServerWhateverItIsAndIsCalled(t *testing.T) {
 			t.Errorf("%v\n%s", err, &out.text)
 		}
 	})
+}
+
+// What counts is how long the server was out of reach at one time, and not how long it has all taken.
+func TestPatienceIsForAServerThatIsOutOfReach(t *testing.T) {
+	for name, c := range map[string]struct {
+		takes time.Duration
+		fault func(look int) fault
+		want  string
+	}{
+		"events are cut off after a long time, again and again": {3 * time.Minute, func(look int) fault { return map[bool]fault{true: half}[look < 50] }, ""},
+		"between them it restarts":                              {50 * time.Second, func(look int) fault { return []fault{half, refused, fine}[min(look%2+look/50*2, 2)] }, ""},
+		"it is gone":                                            {0, func(int) fault { return refused }, "(tried for 1m0s)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				looks := map[string]int{} // at each job
+				s := &server{takes: c.takes, fault: func(_ int, r *http.Request) fault {
+					if isPost(r) {
+						return fine
+					}
+					looks[r.URL.Path]++
+					return c.fault(looks[r.URL.Path])
+				}}
+				out, err := there(t, s, 10)
+				if c.want == "" && (err != nil || out.n != 10) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("%d came, %v", out.n, err)
+				}
+				if err != nil && strings.Contains(err.Error(), "\n") {
+					t.Errorf("an error of several lines: %v", err)
+				}
+			})
+		})
+	}
 }
