@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/access"
+	"github.com/ocelli/ocelli/internal/blob"
 )
 
 // Problem is the body of every error: "application/problem+json" of RFC 9457, with the code of the [ocelli.Error].
@@ -41,6 +43,9 @@ func (a *API) problem(r *http.Request, err error) *Problem {
 		return nil
 	}
 	e := ocelli.AsError(err)
+	if e == nil && errors.Is(err, blob.ErrFull) {
+		e = ocelli.Errorf(ocelli.StorageFull, "the storage is full: delete jobs that are not needed any more (purge=true), or free some space on its disk, and try again")
+	}
 	if e == nil {
 		if r.Context().Err() != nil {
 			return nil // the client has gone

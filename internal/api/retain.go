@@ -6,6 +6,7 @@ import (
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/access"
+	"github.com/ocelli/ocelli/internal/blob"
 	"github.com/ocelli/ocelli/internal/openapi"
 	"github.com/ocelli/ocelli/internal/result"
 )
@@ -24,7 +25,7 @@ type givenList struct {
 // afterRoutes are what can be done with images that have ended.
 func (a *API) afterRoutes() []openapi.Route {
 	accepted := []openapi.Answer{{Status: http.StatusAccepted, Detail: "They wait again; the job as it is now", Type: jsonType, Of: ocelli.Job{}, Headers: locationHeader}}
-	fails := []ocelli.Code{ocelli.NotFound, ocelli.Conflict, ocelli.Overloaded}
+	fails := []ocelli.Code{ocelli.NotFound, ocelli.Conflict, ocelli.Overloaded, ocelli.StorageFull}
 	return []openapi.Route{
 		{
 			Method: "POST", Path: "/v1/jobs/{id}/retry", Handle: a.retryJob, Tag: tagJobs, Summary: "Try the images of a job that failed once more",
@@ -50,7 +51,9 @@ func (a *API) purge(w http.ResponseWriter, r *http.Request, id ocelli.JobID) {
 	case errors.Is(err, result.ErrDamaged) && access.MaySee(r.Context(), ""):
 		err = nil // nobody can tell what waits of it, or whose it is: for administrators alone
 	case err == nil && !job.Finished():
-		_, err = a.Intake.Cancel(r.Context(), id)
+		if _, err = a.Intake.Cancel(r.Context(), id); errors.Is(err, blob.ErrFull) {
+			err = nil // workers drop what waits of a job that is gone
+		}
 	}
 	if err == nil {
 		err = a.Jobs.Delete(r.Context(), id)

@@ -119,7 +119,7 @@ func (a *API) jobRoutes() []openapi.Route {
 				{Status: http.StatusOK, Detail: "The job as it is now", Type: jsonType, Of: ocelli.Job{}},
 				{Status: http.StatusNoContent, Detail: "With purge=true: the job is no more"},
 			},
-			Fails: []ocelli.Code{ocelli.NotFound, ocelli.BadRequest, ocelli.Conflict},
+			Fails: []ocelli.Code{ocelli.NotFound, ocelli.BadRequest, ocelli.Conflict, ocelli.StorageFull},
 		},
 		{
 			Method: "GET", Path: "/v1/jobs/{id}/events", Handle: a.getEvents, Tag: tagJobs, Summary: "The results of a job as they come",

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -366,6 +367,37 @@ func TestJobsAndImagesExpire(t *testing.T) {
 	}
 	if got := s.keys(t, "output/"+string(middle)); len(got) != 3 {
 		t.Errorf("the results of the middle job: %v", got)
+	}
+}
+
+// full is a store that has no room left.
+type full struct{ blob.Store }
+
+func (full) Create(context.Context, string, []byte) (bool, error) {
+	return false, fmt.Errorf("writing: %w", blob.ErrFull)
+}
+
+func (full) Put(context.Context, string, io.Reader) (int64, error) {
+	return 0, fmt.Errorf("writing: %w", blob.ErrFull)
+}
+
+func TestAFullStoreIsMadeRoomIn(t *testing.T) {
+	s := newShop()
+	old, byHand := s.add(t, time.Now().AddDate(0, 0, -31), "dg"), s.add(t, time.Now(), "dgw")
+	jobs := on(full{s.mem}, s.queue)
+	if err := jobs.Delete(t.Context(), byHand); err != nil {
+		t.Error(err)
+	}
+	j := s.later()
+	j.Jobs, j.Keep = jobs, 30*24*time.Hour
+	if mine, err := j.mine(t.Context(), time.Minute); !mine || err != nil {
+		t.Errorf("it has no turn: %v", err)
+	}
+	j.round(t.Context())
+	for _, id := range []ocelli.JobID{old, byHand} {
+		if left := s.keys(t, string(id)); len(left) > 0 {
+			t.Errorf("of %s are left %v", id, left)
+		}
 	}
 }
 
