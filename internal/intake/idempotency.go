@@ -67,24 +67,32 @@ func (in *Intake) claim(ctx context.Context, key string, job ocelli.JobID) (hold
 			return nil, under, explain(err)
 		}
 		id, err := in.claimed(ctx, under)
-		if errors.Is(err, blob.ErrNotFound) {
-			return nil, "", ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key was just refused: repeat it")
-		}
 		if err != nil {
-			return nil, "", explain(err)
+			return nil, "", goneOr(err)
 		}
 		live := in.reading.has(id) // asked first: a request that ends meanwhile leaves its manifest
 		holder, err = in.Results.LoadManifest(ctx, id)
 		if !errors.Is(err, blob.ErrNotFound) {
 			return holder, "", explain(err)
 		}
-		if in.Alone && !live {
-			continue // a crash cut the first request off, or its claim could not be deleted
-		}
-		if began, err := ulid.ParseStrict(string(id)); err == nil && time.Since(ulid.Time(began.Time())) < abandonedAfter {
+		abandoned := in.Alone && !live // a crash cut the first request off, or its claim could not be deleted
+		if began, err := ulid.ParseStrict(string(id)); !abandoned && err == nil && time.Since(ulid.Time(began.Time())) < abandonedAfter {
 			return nil, "", ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key is still being read: repeat it later")
 		}
+		// The first request may have given its claim up since that was read. A claim of the next turn would then stand beside a free
+		// one of this turn, and the next repeat would become another job. What stands even now is never deleted.
+		if _, err := in.claimed(ctx, under); err != nil {
+			return nil, "", goneOr(err)
+		}
 	}
+}
+
+// goneOr is what the sender is told of a claim that could not be read.
+func goneOr(err error) error {
+	if errors.Is(err, blob.ErrNotFound) {
+		return ocelli.Errorf(ocelli.Conflict, "the first request with this Idempotency-Key was just refused: repeat it")
+	}
+	return explain(err)
 }
 
 // underWay are the requests with a key that this process is reading.

@@ -1,7 +1,10 @@
 package intake_test
 
 import (
+	"context"
+	"io"
 	"iter"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ocelli/ocelli"
@@ -63,4 +66,58 @@ func pausing(reading, goOn chan struct{}) iter.Seq2[intake.Upload, error] {
 		<-goOn
 		yield(upload("a.png", picture(0)), nil)
 	}
+}
+
+// A repeat that finds the first request in the very moment in which it breaks off must not take the next turn: the request would become one
+// job by that turn and another by the one that is free again.
+func TestARepeatBesideARequestThatBreaksOff(t *testing.T) {
+	blobs := &hooked{Store: new(blob.Mem)}
+	in := newIntake(blobs, queue.NewMem(0, 1000), roomy)
+	in.Alone = true
+	reading, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, err := in.SubmitOnce(t.Context(), "key", intake.NewJob(), func(yield func(intake.Upload, error) bool) {
+			close(reading)
+			<-goOn
+			yield(intake.Upload{}, ocelli.Errorf(ocelli.BadRequest, "it broke off"))
+		})
+		if codeOf(err) != ocelli.BadRequest {
+			t.Errorf("the request that broke off: %v", err)
+		}
+	}()
+	<-reading
+	var broke atomic.Bool
+	blobs.opened = func() {
+		if !broke.Swap(true) { // the request that breaks off opens its claim, too
+			close(goOn)
+			<-ended
+		}
+	}
+	became := map[ocelli.JobID]bool{}
+	for range 4 {
+		id, err := in.SubmitOnce(t.Context(), "key", intake.NewJob(), uploads(upload("a.png", picture(0))))
+		if err == nil {
+			became[id] = true
+		} else if codeOf(err) != ocelli.Conflict {
+			t.Fatal(err)
+		}
+	}
+	if len(became) != 1 {
+		t.Errorf("one request became the jobs %v", became)
+	}
+}
+
+// hooked is a store that calls opened when a blob has been opened, and not yet read.
+type hooked struct {
+	blob.Store
+	opened func()
+}
+
+func (h *hooked) Open(ctx context.Context, key string) (io.ReadCloser, error) {
+	r, err := h.Store.Open(ctx, key)
+	if h.opened != nil {
+		h.opened()
+	}
+	return r, err
 }
