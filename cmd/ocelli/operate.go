@@ -18,7 +18,7 @@ func (n *node) settings() *web.Settings {
 	if n.keeper == nil {
 		return nil
 	}
-	return &web.Settings{Now: n.keeper.loop.Policy, Start: n.keeper.hands.policy, Change: n.keeper.loop.Change, Allowed: n.door.operator}
+	return &web.Settings{Leads: n.leads, Now: n.keeper.loop.Policy, Start: n.keeper.hands.policy, Change: n.keeper.loop.Change, Allowed: n.door.operator}
 }
 
 // operator reports whether a request comes from somebody who may change settings: with an admin's key, or, where no keys are asked for,

@@ -11,8 +11,9 @@ import (
 	"github.com/ocelli/ocelli/internal/scale"
 )
 
-// Settings are what can be changed while the service runs: how many workers it keeps. They hold until it ends.
+// Settings are what can be changed while the service runs: how many workers it keeps. They hold until it ends, while this node leads.
 type Settings struct {
+	Leads   func() bool // whether it is this node that keeps the workers: what is changed in another has no effect
 	Now     func() scale.Policy
 	Start   scale.Policy                               // with which the service was started; more workers than its Max cannot be chosen
 	Change  func(to scale.Policy, what string) error   // puts a policy in force; what is one sentence, for the journal
@@ -26,7 +27,8 @@ const mostHold = 24 * 3600
 type settingsView struct {
 	Policy  scale.Policy // as it is, or as the visitor wants it
 	Start   scale.Policy
-	Kept    bool   // this node keeps workers
+	Kept    bool // this node keeps workers, when it leads
+	Leads   bool
 	Allowed bool   // to change anything
 	Hint    string // who may, where this visitor may not
 	Wrong   string // what is wrong with what was entered
@@ -50,7 +52,7 @@ func (s *web) viewSettings(r *http.Request) settingsView {
 		return settingsView{}
 	}
 	settings := s.Settings()
-	v := settingsView{Policy: settings.Now(), Start: settings.Start, Kept: true}
+	v := settingsView{Policy: settings.Now(), Start: settings.Start, Kept: true, Leads: settings.Leads()}
 	v.Allowed, v.Hint = settings.Allowed(r)
 	v.Differs = len(changes(v.Start, v.Policy)) > 0
 	v.Flags = flags(v.Policy)
@@ -78,6 +80,11 @@ func (s *web) change(w http.ResponseWriter, r *http.Request) {
 	if !v.Allowed {
 		v.Wrong = "Nothing was changed: you may look at the settings and not change them."
 		s.showSettings(w, r, http.StatusForbidden, v)
+		return
+	}
+	if !v.Leads {
+		v.Wrong = "Nothing was changed: it would have no effect here."
+		s.showSettings(w, r, http.StatusConflict, v)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)

@@ -23,7 +23,7 @@ func adjustable(s *site, allowed *bool) (policy *scale.Policy, said *[]string) {
 	now := start
 	said = new([]string)
 	s.settings = &web.Settings{
-		Now: func() scale.Policy { return now }, Start: start,
+		Leads: func() bool { return true }, Now: func() scale.Policy { return now }, Start: start,
 		Change: func(to scale.Policy, what string) error {
 			now, *said = to, append(*said, what)
 			s.journal = append(s.journal, scale.Decision{Want: 1, Changed: what, Seen: scale.Seen{Now: time.Now()}})
@@ -66,7 +66,7 @@ func TestSettingsAreChangedOnceConfirmed(t *testing.T) {
 		t.Errorf("policy (-want +got):\n%s", diff)
 	}
 	wantText(t, s.get("/settings?changed"), 200, "That is in force now", "Changed before", "At most 2 workers in place of 4;",
-		"ocelli up --max-workers=2 --min-workers=1 --worker-idle=30s --policy=backlog --images-per-worker=7")
+		"--max-workers=2 --min-workers=1 --worker-idle=30s --policy=backlog --images-per-worker=7")
 	wantText(t, s.get("/fleet"), 200, "Settings changed", "At most 2 workers in place of 4;")
 
 	wantText(t, s.post("/settings", fields...), 200, "nothing was changed")
@@ -94,6 +94,13 @@ func TestSettingsThatCannotBeAreRefused(t *testing.T) {
 	wantText(t, s.post("/settings", "max", "2", "min", "0", "policy", "breakeven", "images", "5", "hold", "10", "confirmed", "yes"), 403, "Nothing was changed")
 	if len(*said) != 0 {
 		t.Errorf("%q was done", *said)
+	}
+	allowed = true
+	s.settings.Leads = func() bool { return false }
+	wantText(t, s.get("/settings"), 200, "Another node keeps the workers")
+	wantText(t, s.post("/settings", "max", "2", "min", "0", "policy", "breakeven", "images", "5", "hold", "10", "confirmed", "yes"), 409, "Nothing was changed", "change the settings there")
+	if len(*said) != 0 {
+		t.Errorf("a node that does not lead did %q", *said)
 	}
 	s.settings = nil
 	wantText(t, s.get("/settings"), 200, "ocelli scale")
