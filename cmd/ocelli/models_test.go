@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -135,6 +136,41 @@ func TestEvalTellsWhenThereAreNoFigures(t *testing.T) {
 	}
 }
 
+func TestAWorkerRefusesAModelThatWasChanged(t *testing.T) {
+	if _, err := ortlib.Find(""); err != nil {
+		t.Skip(err)
+	}
+	s := modelSettings{card: filepath.Join(t.TempDir(), "card.json")}
+	card := func(name string) {
+		if err := os.WriteFile(s.card, []byte(`{"name": "`+name+`", "preprocess": {"preset": "imagenet"}, "labels": "tiny-imagenet-200"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	card("one")
+	var err error
+	if _, s.only, err = identify(s); err != nil {
+		t.Fatal(err)
+	}
+	args := workerArgs(sharedSettings{}, workerSettings{modelSettings: s}, urls{})
+	if !slices.Contains(args, "--only-model="+s.only) {
+		t.Errorf("workers are started with %q", args)
+	}
+	open := func() error {
+		m, err := openClassifier(s, 1, newLogger(os.Stderr, "error"))
+		if err == nil {
+			m.Close()
+		}
+		return err
+	}
+	if err := open(); err != nil {
+		t.Errorf("as it was: %v", err)
+	}
+	card("two")
+	if err := open(); err == nil || !strings.Contains(err.Error(), "was changed while the service runs") {
+		t.Errorf("with another card: %v", err)
+	}
+}
+
 // The two models and the photos are not part of the repository. Their note states 87 and 88 of 100 for the first label and 99 for
 // the first five; golden files state the labels that Pillow's pixels give.
 func TestImageNetModelsOnPhotos(t *testing.T) {
@@ -186,7 +222,7 @@ func agreement(t *testing.T, model, card, golden, photos string) int {
 			want[fields[0]], _, _ = strings.Cut(fields[2], ":")
 		}
 	}
-	m, err := openModel(modelSettings{model, card}, 1, newLogger(os.Stderr, "error"))
+	m, err := openModel(modelSettings{model: model, card: card}, 1, newLogger(os.Stderr, "error"))
 	if err != nil {
 		t.Fatal(err)
 	}

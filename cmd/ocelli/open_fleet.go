@@ -57,6 +57,10 @@ func (h *hands) now() scale.Policy {
 // openFleet is the one place that turns the URL of a fleet into a driver.
 func openFleet(ctx context.Context, where fleetSettings, shared sharedSettings, scaling scalingSettings, worker workerSettings, at urls, b *backends, log *slog.Logger) (*hands, error) {
 	if where.local() {
+		var err error
+		if _, worker.only, err = identify(worker.modelSettings); err != nil {
+			return nil, err
+		}
 		return openLocalFleet(shared, scaling, worker, at)
 	}
 	u, err := parseFleet(where.url)
@@ -76,9 +80,6 @@ func parseFleet(text string) (*url.URL, error) {
 
 // openLocalFleet launches this very binary as workers, with env added to the environment of this process.
 func openLocalFleet(shared sharedSettings, scaling scalingSettings, worker workerSettings, at urls, env ...string) (*hands, error) {
-	if _, err := identify(worker.modelSettings); err != nil {
-		return nil, err
-	}
 	if _, err := ortlib.Find(""); err != nil {
 		return nil, err // no worker could start
 	}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +23,10 @@ import (
 )
 
 // modelSettings say which model is run.
-type modelSettings struct{ model, card string }
+type modelSettings struct {
+	model, card string
+	only        string // fingerprint of the one that may be run; "" is any
+}
 
 func (s *modelSettings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.model, "model", "", "ONNX model `FILE`, or the name of a model that was pulled, or \"echo\", which names the main colour\n"+
@@ -49,28 +55,42 @@ func openModel(s modelSettings, top int, log *slog.Logger) (*onnx.Model, error) 
 		return nil, err
 	}
 	o.TopK, o.Log = top, log
-	return onnx.Open(o)
+	m, err := onnx.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	if s.only != "" && s.only != fingerprint(m.Model(), o.Card) {
+		err := fmt.Errorf("the model %s, or its card, was changed while the service runs: put it back as it was, or restart the service with the new one", o.Path)
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
 }
 
-// identify returns the identity of a model without loading it.
-func identify(s modelSettings) (*ocelli.Model, error) {
+// fingerprint tells a model with its card from all others: one service must not give answers of two.
+func fingerprint(identity ocelli.Model, card *classify.Card) string {
+	text, _ := json.Marshal(card) // it was read from JSON
+	sum := sha256.Sum256(append([]byte(identity.SHA256), text...))
+	return hex.EncodeToString(sum[:])
+}
+
+// identify returns the identity and the fingerprint of a model without loading it.
+func identify(s modelSettings) (identity ocelli.Model, only string, err error) {
 	if s.model == echoModel {
-		identity := classify.Echo{}.Model()
-		return &identity, nil
+		return classify.Echo{}.Model(), "", nil
 	}
 	o, err := modelOptions(s.model, s.card)
 	if err != nil {
-		return nil, err
+		return identity, "", err
 	}
 	info, err := onnx.Inspect(o)
 	if err != nil {
-		return nil, err
+		return identity, "", err
 	}
 	if info.Problem != nil {
-		return nil, fmt.Errorf("model %s: %w", o.Path, info.Problem)
+		return identity, "", fmt.Errorf("model %s: %w", o.Path, info.Problem)
 	}
-	identity := info.Identity(o)
-	return &identity, nil
+	identity = info.Identity(o)
+	return identity, fingerprint(identity, o.Card), nil
 }
 
 // modelOptions finds the file and card that a user means by model: nothing for the default model, a file, or the name of one

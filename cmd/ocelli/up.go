@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/natsembed"
 	"github.com/ocelli/ocelli/internal/ortlib"
 	"github.com/ocelli/ocelli/internal/queue"
@@ -76,8 +77,8 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 		return err
 	}
 	defer listener.Close()
-	model, err := identify(s.worker.modelSettings)
-	if err != nil {
+	var model ocelli.Model
+	if model, s.worker.only, err = identify(s.worker.modelSettings); err != nil {
 		return err
 	}
 	if _, err := ortlib.Find(""); err != nil {
@@ -116,7 +117,7 @@ func up(ctx context.Context, s upSettings, log *slog.Logger, out io.Writer) erro
 	}
 	// The folder of the queue is locked for this process, so there is no other controller.
 	c := newController(scale.Alone{}, h, b, log)
-	n, err := newNode(ctx, s.shared, s.node, listener.Addr(), data, b, c.roster, model, log)
+	n, err := newNode(ctx, s.shared, s.node, listener.Addr(), data, b, c.roster, &model, log)
 	if err != nil {
 		return err
 	}

@@ -116,6 +116,9 @@ func workerArgs(shared sharedSettings, s workerSettings, at urls) []string {
 	if s.card != "" {
 		args = append(args, "--card="+s.card)
 	}
+	if s.only != "" {
+		args = append(args, "--only-model="+s.only)
+	}
 	return args
 }
 
@@ -141,6 +144,8 @@ func newWorkerCommand() *cobra.Command {
 	s.register(cmd.Flags())
 	end.register(cmd.Flags())
 	at.register(cmd.Flags())
+	cmd.Flags().StringVar(&s.only, "only-model", "", "run no other model than the one with this fingerprint")
+	_ = cmd.Flags().MarkHidden("only-model") // for who starts workers beside others
 	return cmd
 }
 
