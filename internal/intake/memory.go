@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -33,7 +35,7 @@ func NewMemory(total int64) *Memory {
 var errSlow = errors.New("it came too slowly")
 
 // Read returns the whole body of a request of at most most bytes, and counts it twice, since the images in it are decoded from it. The
-// caller calls release, which is never nil, when it is done with both. An [ocelli.Error] has the code TooLarge, Overloaded where the memory
+// caller calls release, which is never nil and may be called again, when it is done with both. An [ocelli.Error] has the code TooLarge, Overloaded where the memory
 // stays in use for ten seconds, or BadRequest where the request broke off.
 func (m *Memory) Read(r *http.Request, most int64) (body []byte, release func(), err error) {
 	tooLarge := ocelli.Errorf(ocelli.TooLarge, "the request is larger than %d KB, the limit: send smaller images, or fewer", most>>10)
@@ -49,7 +51,7 @@ func (m *Memory) Read(r *http.Request, most int64) (body []byte, release func(),
 	if err := m.inUse.Acquire(ctx, min(2*size, m.total)); err != nil {
 		return nil, func() {}, ocelli.Errorf(ocelli.Overloaded, "other requests hold all the memory that there is for images and lists in JSON: try again")
 	}
-	release = func() { m.inUse.Release(min(2*size, m.total)) }
+	release = sync.OnceFunc(func() { m.inUse.Release(min(2*size, m.total)) })
 	limited := io.LimitReader(r.Body, most+1)
 	body = make([]byte, 0, max(r.ContentLength, 64<<10)+1)
 	for end := time.Now().Add(memoryHold); err == nil; {
@@ -72,4 +74,12 @@ func (m *Memory) Read(r *http.Request, most int64) (body []byte, release func(),
 		return nil, func() {}, brokenOff(err)
 	}
 	return body, release, nil
+}
+
+// Releasing passes uploads on that were read into memory, and calls release when they have all been kept: nobody's memory waits for results.
+func Releasing(uploads iter.Seq2[Upload, error], release func()) iter.Seq2[Upload, error] {
+	return func(yield func(Upload, error) bool) {
+		defer release()
+		uploads(yield)
+	}
 }

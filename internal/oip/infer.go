@@ -68,7 +68,11 @@ func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	results, err := s.Intake.Recognise(r.Context(), intake.NewJob(), images, answerTime)
+	stored := func() {
+		req.Inputs[0].Data = nil
+		release()
+	}
+	results, err := s.Intake.Recognise(r.Context(), intake.NewJob(), intake.Releasing(images, stored), answerTime)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"math"
@@ -35,10 +34,10 @@ const (
 
 // request is $inference_request.
 type request struct {
-	ID         string      `json:"id,omitempty"`        // comes back in the answer
-	Parameters parameters  `json:"parameters,omitzero"` // top_k, and binary_data_output
-	Inputs     few[input]  `json:"inputs"`              // one, "image"
-	Outputs    few[wanted] `json:"outputs,omitempty"`   // all where there are none
+	ID         string              `json:"id,omitempty"`        // comes back in the answer
+	Parameters parameters          `json:"parameters,omitzero"` // top_k, and binary_data_output
+	Inputs     intake.List[input]  `json:"inputs"`              // one, "image"
+	Outputs    intake.List[wanted] `json:"outputs,omitempty"`   // all where there are none
 }
 
 // parameters are those of a request, an input and an output together; what is not known is passed over, as the specification asks.
@@ -52,42 +51,17 @@ type parameters struct {
 
 // input is $request_input.
 type input struct {
-	Name       string          `json:"name"`
-	Shape      few[int64]      `json:"shape"` // the number of images: [2]
-	Datatype   string          `json:"datatype"`
-	Parameters parameters      `json:"parameters,omitzero"`
-	Data       json.RawMessage `json:"data,omitempty"` // the images in base64
+	Name       string             `json:"name"`
+	Shape      intake.List[int64] `json:"shape"` // the number of images: [2]
+	Datatype   string             `json:"datatype"`
+	Parameters parameters         `json:"parameters,omitzero"`
+	Data       json.RawMessage    `json:"data,omitempty"` // the images in base64
 }
 
 // wanted is $request_output.
 type wanted struct {
 	Name       string     `json:"name"`
 	Parameters parameters `json:"parameters,omitzero"`
-}
-
-// few is a list that is short where it is right. Of another no more is kept than it takes to tell: in few megabytes of JSON there is room for
-// millions of elements, each of which takes far more memory than it has bytes.
-type few[T any] []T
-
-const mostFew = 8
-
-// UnmarshalJSON reads a list.
-func (f *few[T]) UnmarshalJSON(text []byte) error {
-	in := json.NewDecoder(bytes.NewReader(text))
-	if first, err := in.Token(); err != nil || first != json.Delim('[') {
-		return errors.New("a list is missing where one must be")
-	}
-	for *f = nil; in.More(); {
-		if len(*f) == mostFew {
-			return fmt.Errorf("a list has more than %d elements where one or a few must be", mostFew)
-		}
-		var element T
-		if err := in.Decode(&element); err != nil {
-			return err
-		}
-		*f = append(*f, element)
-	}
-	return nil
 }
 
 func bad(format string, args ...any) error { return ocelli.Errorf(ocelli.BadRequest, format, args...) }

@@ -118,12 +118,16 @@ func (s *service) answer(r *http.Request, target string, job ocelli.Manifest) (a
 	if err != nil {
 		return nil, err
 	}
-	return s.detectLabels(ctx, job, req)
+	stored := func() {
+		req.Image = image{}
+		release()
+	}
+	return s.detectLabels(ctx, job, req, stored)
 }
 
-// detectLabels sends the image the way of all others, and answers with what became of it.
-func (s *service) detectLabels(ctx context.Context, job ocelli.Manifest, req *request) (*response, error) {
-	results, err := s.Intake.Recognise(ctx, job, s.upload(ctx, req.Image), answerTime)
+// detectLabels sends the image the way of all others, calls stored when it is on it, and answers with what became of it.
+func (s *service) detectLabels(ctx context.Context, job ocelli.Manifest, req *request, stored func()) (*response, error) {
+	results, err := s.Intake.Recognise(ctx, job, intake.Releasing(s.upload(ctx, req.Image), stored), answerTime)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -214,6 +215,35 @@ func post(t testing.TB, url, target, body string) (*http.Response, map[string]an
 	var answer map[string]any
 	_ = json.NewDecoder(resp.Body).Decode(&answer) // nil where it is no JSON
 	return resp, answer
+}
+
+// Millions of elements are told from a few before they take memory.
+func TestLongListsTakeNoMemory(t *testing.T) {
+	url := serve(t, nil)
+	many := `[""` + strings.Repeat(`,""`, 2<<20) + `]`
+	for _, body := range []string{`{"Features":` + many + `}`, `{"Settings":{"GeneralLabels":{"LabelInclusionFilters":` + many + `}}}`} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Amz-Target", "RekognitionService.DetectLabels")
+		req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		text, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "more than") {
+			t.Errorf("%s %s", resp.Status, text)
+		}
+		if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 60 {
+			t.Errorf("%d MB of memory for a request of %d", mb, len(body)>>20)
+		}
+	}
 }
 
 func TestWhatIsSentByHand(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ocelli/ocelli/internal/intake"
 )
 
 const (
@@ -24,7 +26,7 @@ type request struct {
 	Image         image
 	MaxLabels     *int
 	MinConfidence *float64
-	Features      []string
+	Features      intake.List[string]
 	Settings      struct {
 		GeneralLabels   filters
 		ImageProperties *json.RawMessage
@@ -40,8 +42,8 @@ type s3Object struct{ Bucket, Name, Version string }
 
 // filters are GeneralLabelsSettings.
 type filters struct {
-	LabelInclusionFilters, LabelExclusionFilters                 []string
-	LabelCategoryInclusionFilters, LabelCategoryExclusionFilters []string
+	LabelInclusionFilters, LabelExclusionFilters                 intake.List[string]
+	LabelCategoryInclusionFilters, LabelCategoryExclusionFilters intake.List[string]
 }
 
 var (
