@@ -36,16 +36,20 @@ func canonicalPath(u *url.URL) string {
 
 // canonicalQuery is the parameters sorted by name and value.
 func canonicalQuery(raw string) string {
-	var pairs []string
+	var pairs [][2]string
 	for part := range strings.SplitSeq(raw, "&") {
 		if part == "" {
 			continue
 		}
 		name, value, _ := strings.Cut(part, "=")
-		pairs = append(pairs, recode(name)+"="+recode(value))
+		pairs = append(pairs, [2]string{recode(name), recode(value)})
 	}
-	slices.Sort(pairs)
-	return strings.Join(pairs, "&")
+	slices.SortFunc(pairs, func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	var all []string
+	for _, p := range pairs {
+		all = append(all, p[0]+"="+p[1])
+	}
+	return strings.Join(all, "&")
 }
 
 // recode writes a part of a query in the one way that a signature knows.

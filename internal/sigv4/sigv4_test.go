@@ -95,7 +95,7 @@ func newRequest(t testing.TB, method, url string, body []byte) *http.Request {
 
 func TestWhatAmazonsSignerSigned(t *testing.T) {
 	body := []byte(`{"Image":{}}`)
-	for _, url := range []string{"http://127.0.0.1:8080/", "https://example.com", "http://x/a/b%20c/%C3%A4/?q=a%20b&a=%2F&a=1&empty", "http://x/a;b=c,d@e"} {
+	for _, url := range []string{"http://127.0.0.1:8080/", "https://example.com", "http://x/a/b%20c/%C3%A4/?q=a%20b&a=%2F&a=1&empty", "http://x/a;b=c,d@e", "http://x/?a=2&a1=1&a-b=1"} {
 		r := newRequest(t, "POST", url, body)
 		r.Header.Set("X-Amz-Target", "RekognitionService.DetectLabels")
 		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
