@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/access"
 	"github.com/ocelli/ocelli/internal/blob"
 )
@@ -97,7 +98,11 @@ func (d *door) before(next http.Handler, refuse func(http.ResponseWriter, *http.
 		next = d.guard.Handler(next)
 	}
 	// A page of another site must not make a visitor's browser send images here, or cancel jobs.
-	next = http.NewCrossOriginProtection().Handler(next)
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, r, ocelli.Errorf(ocelli.Forbidden, "a page of another site has made a browser send this: programs that are no browsers leave out the headers Origin and Sec-Fetch-Site"))
+	}))
+	next = origin.Handler(next)
 	if d.local || len(d.names) > 0 {
 		next = access.Hosts(d.names, refuse, next)
 	}

@@ -240,6 +240,9 @@ func TestErrorsAreProblems(t *testing.T) {
 		{"POST", "/v1/jobs", noneType, none, 400, ocelli.NoImages},
 		{"POST", "/v1/jobs", "multipart/form-data", none, 400, ocelli.BadRequest},
 		{"POST", "/v1/jobs?wait=1h", twoType, two, 400, ocelli.BadRequest},
+		{"POST", "/v1/jobs?webhook=https://example.com/a;b", twoType, two, 400, ocelli.BadRequest},
+		{"POST", "/v1/jobs?wait=%zz", twoType, two, 400, ocelli.BadRequest},
+		{"DELETE", "/v1/jobs/01JD0000000000000000000002?purge=true;", "", nil, 400, ocelli.BadRequest},
 		{"GET", job, "", nil, 404, ocelli.NotFound},
 		{"DELETE", job, "", nil, 404, ocelli.NotFound},
 		{"GET", job + "/events", "", nil, 404, ocelli.NotFound},
@@ -319,7 +322,14 @@ func TestEventsAreSentAsResultsComeAndAgainFromWhereAClientLeft(t *testing.T) {
 		}
 		return ids, kinds
 	}
+	// A mark of no result, as somebody may make one up, is none.
 	ids, kinds := events("")
+	life, _, _ := strings.Cut(ids[0], "-")
+	for _, mark := range []string{"-9223372036854775807", "-3", "-9223372036854775808", "--1"} {
+		if again, kinds := events(life + mark); len(again) != 3 || len(kinds) != 4 {
+			t.Errorf("from %s on: %v %v", mark, again, kinds)
+		}
+	}
 	if fmt.Sprint(kinds) != "[result result result done]" || len(ids) != 3 {
 		t.Fatalf("got %v %v", ids, kinds)
 	}

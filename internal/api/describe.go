@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/ocelli/ocelli"
@@ -112,7 +113,7 @@ func describe(parts []openapi.Part) *openapi.Document {
 		},
 		Problem: Problem{}, ProblemType: problemType,
 		Fails: []ocelli.Code{
-			ocelli.Unauthorized, ocelli.Forbidden, ocelli.WrongMethod, ocelli.WrongHost, ocelli.RateLimited, ocelli.Unavailable,
+			ocelli.BadRequest, ocelli.Unauthorized, ocelli.Forbidden, ocelli.WrongMethod, ocelli.WrongHost, ocelli.RateLimited, ocelli.Unavailable,
 		},
 	}, parts)
 }
@@ -131,6 +132,9 @@ func (a *API) Register(mux *http.ServeMux, more ...openapi.Part) *openapi.Docume
 		},
 		Answers: []openapi.Answer{{Status: http.StatusOK, Detail: "An OpenAPI document", Type: jsonType, Schema: &openapi.Schema{Type: "object"}}},
 	})
+	for i := range routes {
+		routes[i].Handle = a.readable(routes[i].Handle)
+	}
 	parts := append([]openapi.Part{{Routes: routes, Source: ocelli.Source}, {Source: scale.Source}, {Source: source}}, more...)
 	doc := describe(parts)
 	text = doc.JSON()
@@ -143,6 +147,18 @@ func (a *API) Register(mux *http.ServeMux, more ...openapi.Part) *openapi.Docume
 		a.fail(w, r, ocelli.Errorf(ocelli.NotFound, "there is nothing at %s %.100s", r.Method, r.URL.Path))
 	})
 	return doc
+}
+
+// readable refuses a request whose query does not parse: of "purge=true;" Go's own reading would leave nothing, and the job be cancelled in
+// place of deleted.
+func (a *API) readable(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+			a.fail(w, r, ocelli.Errorf(ocelli.BadRequest, "what stands behind ? in the address cannot be read (%v): write %% as %%25 and ; as %%3B in it", err))
+			return
+		}
+		next(w, r)
+	}
 }
 
 //go:embed answer.go

@@ -54,7 +54,7 @@ func (a *API) getEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	events := newStream(w, "text/event-stream")
-	if events.write([]byte(": the results of "+id+"\n\n")) != nil {
+	if events.write([]byte(": the results of "+id+"\n\n")) != nil || r.Method == http.MethodHead {
 		return
 	}
 	stop := events.keepAlive(heartbeat)

@@ -71,10 +71,10 @@ func (t *tracked) missing(image ocelli.ImageID) bool {
 // mark names the n-th result to arrive, from 0.
 func (t *tracked) mark(n int) string { return t.life + "-" + strconv.Itoa(n) }
 
-// placeAfter returns the number of the result that follows the one with the mark: 0 for a mark of another life.
+// placeAfter returns the number of the result that follows the one with the mark: 0 for a mark of another life, or of none of its results.
 func (t *tracked) placeAfter(mark string) int {
 	n, err := strconv.Atoi(strings.TrimPrefix(mark, t.life+"-"))
-	if err != nil || n < 0 || mark != t.mark(n) {
+	if err != nil || n < 0 || n >= len(t.arrived) || mark != t.mark(n) {
 		return 0
 	}
 	return n + 1
