@@ -122,7 +122,18 @@ func loadSettings(cmd *cobra.Command, lookup func(string) (string, bool)) error 
 		case f == nil || name == "config" || name == "help":
 			errs = append(errs, fmt.Errorf("%s: there is no setting %q: `ocelli up --help` lists them", file, name))
 		case !given[name]:
-			set(f, fmt.Sprint(value), file+": "+name)
+			list, isList := value.([]any)
+			_, takesList := f.Value.(pflag.SliceValue)
+			switch {
+			case isList && !takesList:
+				errs = append(errs, fmt.Errorf("%s: %s is a list: write one value, as a text in quotes", file, name))
+			case isList:
+				for _, one := range list {
+					set(f, fmt.Sprint(one), file+": "+name)
+				}
+			default:
+				set(f, fmt.Sprint(value), file+": "+name)
+			}
 		}
 	}
 	return asUsage(errs)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,16 @@ func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 	}
 	if s.shared.lease != time.Minute || s.shared.maxImage != 1<<20 || s.node.maxJobImages != 7 {
 		t.Errorf("got lease %s, max image %d, job images %d", s.shared.lease, s.shared.maxImage, s.node.maxJobImages)
+	}
+}
+
+func TestListsInTheFile(t *testing.T) {
+	s, err := loaded(t, nil, nil, "host = [\"a.example\", \"b.example\"]\n")
+	if err != nil || !slices.Equal(s.node.door.hosts, []string{"a.example", "b.example"}) {
+		t.Errorf("hosts %q, %v", s.node.door.hosts, err)
+	}
+	if _, err := loaded(t, nil, nil, "lease = [\"1m\"]\n"); err == nil || !strings.Contains(err.Error(), "lease is a list") {
+		t.Errorf("a list where one value belongs: %v", err)
 	}
 }
 

@@ -149,10 +149,11 @@ func TestPatterns(t *testing.T) {
 }
 
 func TestListsAreOfLinesOrOfNamesEndedByZero(t *testing.T) {
-	dir := tree(t, map[string][]byte{"a.png": red, "b\nc.png": red, "notes.txt": []byte("no"), "d/e.png": red})
+	dir := tree(t, map[string][]byte{"a.png": red, "b\nc.png": red, "notes.txt": []byte("no"), "d/e.png": red, "cr\r": red})
 	at := func(names ...string) string { return dir + "/" + strings.Join(names, dir+"/") }
 	for name, c := range map[string]struct{ list, want string }{
 		"lines":              {at("a.png\n", "notes.txt\r\n\n", "d"), "a.png notes.txt d/e.png"},
+		"a return in a name": {at("cr\r\x00"), "cr\r"},
 		"zero":               {at("b\nc.png\x00", "a.png\x00"), "b\nc.png a.png"},
 		"zero, without last": {at("b\nc.png\x00", "a.png"), "b\nc.png a.png"},
 		"missing":            {at("x.png\n", "a.png\n"), "!there is no file or folder DIR/x.png a.png"},

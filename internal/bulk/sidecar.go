@@ -29,6 +29,8 @@ func (s Sidecar) Put(_ context.Context, item Item, r ocelli.Result) error {
 	path := item.Path + s.Suffix
 	switch ours, err := s.read(path); {
 	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return unkept(path, err)
 	case err != nil || ours == nil:
 		return ocelli.Errorf(ocelli.Conflict, "%s is there, was not written by Ocelli and is left alone: give another ending, like --sidecar=.ocelli.json", path)
 	}
@@ -49,7 +51,7 @@ func (s Sidecar) Put(_ context.Context, item Item, r ocelli.Result) error {
 
 // unkept is the error of a file that could not be written: that of one image where only its name or its folder is at fault.
 func unkept(path string, err error) error {
-	for _, own := range []error{fs.ErrPermission, fs.ErrNotExist, fs.ErrExist, syscall.ENOTDIR} {
+	for _, own := range []error{fs.ErrPermission, fs.ErrNotExist, fs.ErrExist, syscall.ENOTDIR, syscall.ENAMETOOLONG} {
 		if errors.Is(err, own) {
 			return ocelli.Errorf(ocelli.Unavailable, "%s could not be written: %v", path, err)
 		}

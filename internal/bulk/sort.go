@@ -17,6 +17,8 @@ import (
 	"time"
 	"unicode"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ocelli/ocelli"
 )
 
@@ -95,8 +97,10 @@ func fill(p string, item Item, r ocelli.Result) (value string, known bool) {
 	return "", false
 }
 
-// maxPart bounds the bytes of one part of a path, with room for a hash.
-const maxPart = 200
+const (
+	maxPart = 255 - 1 - 2*sha256.Size // bytes of one part of a path, with room for a hash
+	maxExt  = 16                      // bytes of an ending that is kept where its name is cut off
+)
 
 // safe makes a part of a path of something that a stranger chose.
 func safe(text string) string {
@@ -106,11 +110,19 @@ func safe(text string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "_"))
-	for len(text) > maxPart {
-		runes := []rune(text)
-		text = string(runes[:len(runes)-1])
-	}
 	return text
+}
+
+// fitting cuts the name of a file or folder off, before its ending, where no file system would take it.
+func fitting(part string) string {
+	if len(part) <= maxPart {
+		return part
+	}
+	ext := filepath.Ext(part)
+	if len(ext) > maxExt {
+		ext = ""
+	}
+	return strings.ToValidUTF8(part[:maxPart-len(ext)], "") + ext
 }
 
 // place returns where an image belongs, below the folder.
@@ -125,7 +137,7 @@ func (s *Sorter) place(item Item, r ocelli.Result) string {
 		case "":
 			part = "none" // an empty label, or dots that would lead elsewhere
 		}
-		parts = append(parts, part)
+		parts = append(parts, fitting(part))
 	}
 	return filepath.Join(parts...)
 }
@@ -184,7 +196,8 @@ func withHash(path string, hash []byte) string {
 // linked gives the file a second name, and reports whether it has one.
 func (s *Sorter) linked(item Item, path string) (bool, error) {
 	to := filepath.Join(s.dir, path) // nothing in path leads out of dir
-	err := os.Link(item.Path, to)
+	// Of a symbolic link the file gets a name to which it leads: its own path would lead nowhere from there.
+	err := unix.Linkat(unix.AT_FDCWD, item.Path, unix.AT_FDCWD, to, unix.AT_SYMLINK_FOLLOW)
 	if errors.Is(err, fs.ErrExist) {
 		return sameFolder(item.Path, to), nil
 	}

@@ -97,12 +97,45 @@ func TestLinksAreLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Put(t.Context(), bulk.Local(in+"/dog.jpg"), labelled("dog")); err != nil {
+	if err := os.Symlink("dog.jpg", in+"/link.jpg"); err != nil { // whose text leads nowhere from another folder
 		t.Fatal(err)
 	}
 	a, _ := os.Stat(in + "/dog.jpg")
-	if b, err := os.Stat(out + "/dog/dog.jpg"); err != nil || !os.SameFile(a, b) {
-		t.Errorf("it is a copy: %v", err)
+	for _, name := range []string{"dog.jpg", "link.jpg"} {
+		if err := s.Put(t.Context(), bulk.Local(in+"/"+name), labelled("dog")); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.Stat(out + "/dog/" + name); err != nil || !os.SameFile(a, b) {
+			t.Errorf("%s is a copy: %v", name, err)
+		}
+	}
+}
+
+// Long names in one part of a template, or of which many are the same, are cut off; one that is too long for a sidecar is that image's fault.
+func TestNamesThatAreTooLong(t *testing.T) {
+	in, out := t.TempDir(), t.TempDir()
+	name := strings.Repeat("n", 249) + ".jpg"
+	if err := os.WriteFile(filepath.Join(in, name), red, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := bulk.NewSorter(out+"/{label}-{parent}-{name}{ext}", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range [][]byte{red, blue} {
+		if err := os.WriteFile(filepath.Join(in, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Put(t.Context(), bulk.Local(filepath.Join(in, name)), labelled(strings.Repeat("ä", 150))); err != nil {
+			t.Errorf("a copy: %v", err)
+		}
+	}
+	if got := below(t, out); len(got) != 2 || !strings.HasSuffix(got[0], ".jpg") || !strings.HasSuffix(got[1], ".jpg") {
+		t.Errorf("copies %q", got)
+	}
+	err = bulk.Sidecar{Suffix: ".json"}.Put(t.Context(), bulk.Local(filepath.Join(in, name)), labelled("dog"))
+	if e := ocelli.AsError(err); e == nil || e.Code != ocelli.Unavailable || !strings.Contains(e.Message, "too long") {
+		t.Errorf("a sidecar: %v", err)
 	}
 }
 

@@ -139,7 +139,11 @@ func names0() bufio.SplitFunc {
 			}
 		}
 		if i := bytes.IndexByte(data, separator); i >= 0 {
-			return i + 1, bytes.TrimSuffix(data[:i], []byte("\r")), nil
+			name := data[:i]
+			if separator == '\n' {
+				name = bytes.TrimSuffix(name, []byte("\r"))
+			}
+			return i + 1, name, nil
 		}
 		if atEOF && len(data) > 0 {
 			return len(data), data, nil

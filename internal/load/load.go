@@ -108,12 +108,15 @@ func (l *Load) open(ctx, beginning context.Context) {
 		at := l.began.Add(due)
 		select {
 		case <-beginning.Done():
-			return
 		case <-time.After(time.Until(at)):
+		}
+		if time.Now().Before(at) {
+			return
 		}
 		select {
 		case <-beginning.Done():
-			return
+			l.tally.missed(at)
+			continue
 		case places <- struct{}{}:
 		}
 		n, ok := l.more(beginning)

@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -132,7 +133,7 @@ func run(t *testing.T, s *service, l *load.Load) *load.Report {
 	if l.Mix == nil {
 		l.Mix = mix(t, "single")
 	}
-	l.Connections, l.InFlight, l.Timeout = max(1, l.Connections), 1000, time.Minute
+	l.Connections, l.InFlight, l.Timeout = max(1, l.Connections), cmp.Or(l.InFlight, 1000), time.Minute
 	return l.Run(t.Context())
 }
 
@@ -232,6 +233,22 @@ func TestWaitingForAPlaceCounts(t *testing.T) {
 		l := &load.Load{Client: c, Pool: pool(), Mix: mix(t, "single"), Rate: &load.Rate{From: 2, To: 2, Even: true}, InFlight: 1, Requests: 20, Timeout: time.Minute}
 		if r := l.Run(t.Context()); r.Latency[0].Max < 10_000 || r.Lag.Max < 9_000 {
 			t.Errorf("one place serves 1/s of 2/s, so the last of 20 waits 10 s: %+v, %+v", r.Latency, r.Lag)
+		}
+	})
+}
+
+// What was due and never began is told.
+func TestRequestsThatFindNoPlaceAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s := &service{takes: func() time.Duration { return max(time.Millisecond, 20*time.Second-time.Since(began)) }} // nothing is answered for 20 s
+		r := run(t, s, &load.Load{Rate: &load.Rate{From: 10, To: 10, Even: true}, Length: 10 * time.Second, InFlight: 5})
+		if r.Missed < 90 || r.Missed+r.Requests < 99 || r.Missed+r.Requests > 101 || r.Lag.Max < 9_000 {
+			t.Errorf("of 100 requests %d ended and %d did not begin; lag %+v", r.Requests, r.Missed, r.Lag)
+		}
+		text := new(strings.Builder)
+		if err := r.Print(text); err != nil || !strings.Contains(text.String(), "did not begin") {
+			t.Errorf("%v\n%s", err, text)
 		}
 	})
 }

@@ -28,6 +28,7 @@ type Report struct {
 	Wrong       int64         `json:"wrong"`   // images that got an answer that is not theirs, or none although they were said to be done
 	Refused     int64         `json:"refused"` // requests that were answered with 429
 	Failed      int64         `json:"failed"`  // requests without a good answer in time
+	Missed      int64         `json:"missed"`  // requests that were due and did not begin, since too many were under way until the end
 	RequestRate float64       `json:"requests_per_s"`
 	ImageRate   float64       `json:"images_per_s"` // right ones
 	Latency     []Latency     `json:"latency_ms"`
@@ -69,7 +70,7 @@ func (l *Load) report(stopped bool) *Report {
 	defer t.mu.Unlock()
 	r := &Report{
 		Began: l.began, Mix: l.Mix.String(), Requests: t.requests, Images: t.images, Bytes: t.bytes, Right: t.right, Wrong: t.wrong,
-		Refused: t.refused, Failed: t.failed, Workers: t.workers, Backlog: t.backlog, Model: t.model, Version: t.version,
+		Refused: t.refused, Failed: t.failed, Missed: t.overdue, Workers: t.workers, Backlog: t.backlog, Model: t.model, Version: t.version,
 		Problems: append([]string{}, t.problems...), Latency: t.latencies(), Stopped: stopped,
 	}
 	if took := t.last.Sub(l.began).Seconds(); took > 0 {
@@ -111,6 +112,9 @@ func (r *Report) Print(out io.Writer) error {
 		r.Requests, r.Images, float64(r.Bytes)/1e6, r.Took, r.RequestRate, r.ImageRate)
 	if r.Lag != nil {
 		fmt.Fprintf(out, "requests began up to %.1f ms after they were due (p99 %.1f ms)\n", r.Lag.Max, r.Lag.P99)
+	}
+	if r.Missed > 0 {
+		fmt.Fprintf(out, "%d requests more were due and did not begin: as many as may be were under way until the end (--in-flight)\n", r.Missed)
 	}
 	if r.Workers > 0 {
 		fmt.Fprintf(out, "workers: %d at most; images in the service at once: %d at most\n", r.Workers, r.Backlog)

@@ -22,7 +22,7 @@ type tally struct {
 	kinds    map[string]*hdrhistogram.Histogram // time to the whole answer, in µs
 	lag      *hdrhistogram.Histogram            // from when a request was due to when it began
 	requests, images, right, wrong, refused, failed,
-	bytes int64
+	overdue, bytes int64
 	problems []string
 	labels   map[*Picture]ocelli.Label // what the first answer said
 	model    *ocelli.Model
@@ -59,6 +59,14 @@ func (t *tally) lagged(due time.Time) {
 		t.lag = newHistogram()
 	}
 	record(t.lag, time.Since(due))
+}
+
+// missed enters a request that was due and did not begin before the end, since too many were under way.
+func (t *tally) missed(due time.Time) {
+	t.lagged(due)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.overdue++
 }
 
 func record(h *hdrhistogram.Histogram, d time.Duration) {
