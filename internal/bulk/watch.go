@@ -92,7 +92,12 @@ func (w *watch) add(dir string, isNew func(os.DirEntry) bool) error {
 	for _, entry := range entries {
 		path := filepath.Join(dir, entry.Name())
 		if entry.IsDir() {
-			err = errors.Join(err, w.add(path, isNew))
+			below := w.add(path, isNew)
+			if errors.Is(below, fs.ErrPermission) { // like lost+found: the others are watched all the same
+				w.errs = append(w.errs, fmt.Errorf("%s cannot be watched: %w", path, below))
+				below = nil
+			}
+			err = errors.Join(err, below)
 		} else if isNew(entry) {
 			w.remember(path)
 		}

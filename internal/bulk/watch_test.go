@@ -164,6 +164,27 @@ func TestAWatchWaitsForTheWholeFile(t *testing.T) {
 	expect(t, found, "slow.png")
 }
 
+func TestAFolderThatMayNotBeReadIsToldAndTheOthersAreWatched(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may read every folder")
+	}
+	dir := tree(t, map[string][]byte{"lost/x.png": red, "other/y.png": red})
+	if err := os.Chmod(filepath.Join(dir, "lost"), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, "lost"), 0o700) })
+	source, err := newFinder().Watch(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range source(t.Context()) {
+		if err == nil || !strings.Contains(err.Error(), "/lost cannot be watched") {
+			t.Errorf("got %v", err)
+		}
+		break
+	}
+}
+
 func TestWhatCannotBeWatched(t *testing.T) {
 	if _, err := newFinder().Watch(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "cannot be watched") {
 		t.Errorf("got %v", err)
