@@ -55,20 +55,25 @@ func (m *Maker) Make(ctx context.Context, open func() (io.ReadCloser, error)) ([
 	if err != nil {
 		return nil, fmt.Errorf("reading a picture: %w", err)
 	}
-	if c == nil {
-		if c, err = m.start(); err != nil {
-			return nil, err
+	for {
+		fresh := c == nil
+		if fresh {
+			if c, err = m.start(); err != nil {
+				return nil, err
+			}
 		}
-	}
-	answer, err := c.make(data)
-	if err != nil && ocelli.AsError(err) == nil {
+		answer, err := c.make(data)
+		if err == nil || ocelli.AsError(err) != nil {
+			c.used = time.Now()
+			return answer, err
+		}
 		m.log.Warn("a process that makes small copies failed", "error", err, "bytes", len(data))
 		c.end()
 		c = nil
-		return nil, ocelli.Errorf(ocelli.CorruptImage, "could not be made small: its decoder crashed, or took longer than %s", Time)
+		if fresh { // one that was idle may have ended for another reason, and another is tried
+			return nil, ocelli.Errorf(ocelli.CorruptImage, "could not be made small: its decoder crashed, or took longer than %s", Time)
+		}
 	}
-	c.used = time.Now()
-	return answer, err
 }
 
 // Run ends children that are not needed, and all of them when ctx ends.

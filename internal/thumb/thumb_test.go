@@ -3,6 +3,7 @@ package thumb_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"image"
 	"image/color"
@@ -26,6 +27,14 @@ func TestMain(m *testing.M) {
 		if err := thumb.Serve(os.Stdin, os.Stdout); err != nil {
 			os.Exit(1)
 		}
+		os.Exit(0)
+	case "once": // ends when it has made one copy, as one does that somebody kills
+		size := make([]byte, 4)
+		if _, err := io.ReadFull(os.Stdin, size); err != nil {
+			os.Exit(1)
+		}
+		one := io.LimitReader(os.Stdin, int64(binary.LittleEndian.Uint32(size)))
+		_ = thumb.Serve(io.MultiReader(bytes.NewReader(size), one), os.Stdout)
 		os.Exit(0)
 	case "crash":
 		_, _ = os.Stdin.Read(make([]byte, 4))
@@ -134,6 +143,15 @@ func TestAChildThatFailsCostsItsPictureOnly(t *testing.T) {
 			if e := ocelli.AsError(err); e == nil || !strings.Contains(e.Message, "crashed") {
 				t.Errorf("%s: %v", does, err)
 			}
+		}
+	}
+}
+
+func TestAChildThatEndsWhileItIsIdleCostsNothing(t *testing.T) {
+	m := start(t, "once")
+	for range 8 {
+		if _, err := m.Make(t.Context(), of(picture(t, 60, 40))); err != nil {
+			t.Error(err)
 		}
 	}
 }
