@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -43,7 +45,20 @@ func Deliver(to Target, format string) func(context.Context, string, ocelli.Resu
 
 func asJSON(key string, r ocelli.Result) (string, string, []byte, error) {
 	body, err := json.Marshal(r)
-	return key + ".json", "application/json", body, err
+	return fitting(key, ".json"), "application/json", body, err
+}
+
+// mostKey is how many bytes S3 takes (https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html).
+const mostKey = 1024
+
+// fitting is a key with an ending. Of one that would be too long the last bytes give way to a hash of it.
+func fitting(key, ending string) string {
+	if len(key)+len(ending) <= mostKey {
+		return key + ending
+	}
+	hash := sha256.Sum256([]byte(key))
+	ending = "-" + hex.EncodeToString(hash[:8]) + ending
+	return strings.ToValidUTF8(key[:mostKey-len(ending)], "") + ending
 }
 
 func asPair(key string, r ocelli.Result) (string, string, []byte, error) {

@@ -142,15 +142,20 @@ func (in *Ingest) handle(ctx context.Context, d queue.Delivery) {
 	if err != nil { // it would be no better another time
 		in.Log.Warn("a message in the queue of events, or a part of it, was passed over", "bucket", in.Bucket, "message", d.ID, "error", err)
 	}
-	for _, o := range objects {
-		if err = in.object(ctx, o); err != nil {
+	var failed error
+	for _, o := range objects { // one that cannot be taken just now keeps no other waiting
+		if err := in.object(ctx, o); err != nil {
+			failed = err
+		}
+		if ctx.Err() != nil {
+			failed = ctx.Err()
 			break
 		}
 	}
 	settling := context.WithoutCancel(ctx)
-	if err != nil && len(objects) > 0 {
+	if failed != nil {
 		if ctx.Err() == nil {
-			in.Log.Warn("an object could not be taken; trying again", "bucket", in.Bucket, "error", err, "within", again)
+			in.Log.Warn("an object could not be taken; trying again", "bucket", in.Bucket, "error", failed, "within", again)
 		}
 		err = in.Events.Nack(settling, again, d)
 	} else {

@@ -182,6 +182,27 @@ func (w *world) stored(t *testing.T, prefix string) (keys []string) {
 	return keys
 }
 
+// A key may be as long as S3 takes it, and its result has a longer one.
+func TestResultsOfLongKeysAreDelivered(t *testing.T) {
+	w := newWorld(t, "json")
+	w.start(t)
+	long := strings.Repeat("ä", 510)
+	for n := range 2 {
+		w.tell(t, w.put(fmt.Sprintf("%s%d", long, n), photo(t, 10+n)))
+	}
+	w.settled(t)
+	w.to.mu.Lock()
+	defer w.to.mu.Unlock()
+	for key := range w.to.objects {
+		if len(key) > 1024 || !strings.HasPrefix(key, "äää") || !strings.HasSuffix(key, ".json") {
+			t.Errorf("a result was put at a key of %d bytes: %s", len(key), key)
+		}
+	}
+	if len(w.to.objects) != 2 {
+		t.Errorf("%d results were delivered, want 2", len(w.to.objects))
+	}
+}
+
 func TestObjectsAreClassifiedOnceAndDelivered(t *testing.T) {
 	w := newWorld(t, "pair")
 	w.start(t)
