@@ -71,7 +71,10 @@ func (m *Metrics) Ended(r ocelli.Result) {
 	m.rate.add(time.Now())
 	code := ocelli.Code("")
 	if r.Error != nil {
-		code = r.Error.Code
+		// A worker is not trusted with the number of series that Prometheus keeps.
+		if code = r.Error.Code; code.HTTPStatus() == http.StatusInternalServerError && code != ocelli.GaveUp {
+			code = "other"
+		}
 	}
 	m.ended.WithLabelValues(string(code)).Inc()
 	if r.Attempt == 0 {

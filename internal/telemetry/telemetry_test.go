@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -36,6 +37,9 @@ func TestResultsAreCountedAndTimedByStep(t *testing.T) {
 	m.Ended(ocelli.Result{Attempt: 1, Timings: ocelli.Timings{Queued: 100, Fetch: 1, Decode: 2, Infer: 4}})
 	m.Ended(ocelli.Result{Attempt: 2, Timings: ocelli.Timings{Queued: 100, Fetch: 1, Decode: 2}, Error: &ocelli.Error{Code: ocelli.CorruptImage}})
 	m.Ended(ocelli.Result{Error: &ocelli.Error{Code: ocelli.EmptyFile}}) // no worker saw it
+	for n := range 100 {                                                 // what a worker may make up
+		m.Ended(ocelli.Result{Error: &ocelli.Error{Code: ocelli.Code(fmt.Sprintf("code %d", n))}})
+	}
 	text := scrape(m)
 	for _, want := range []string{
 		"ocelli_images_accepted_total 5",
@@ -43,6 +47,7 @@ func TestResultsAreCountedAndTimedByStep(t *testing.T) {
 		`ocelli_images_ended_total{code="corrupt_image"} 1`,
 		`ocelli_images_ended_total{code="empty_file"} 1`,
 		`ocelli_images_ended_total{code="gave_up"} 0`,
+		`ocelli_images_ended_total{code="other"} 100`,
 		"ocelli_images_repeated_total 1",
 		`ocelli_image_step_duration_seconds_sum{step="queued"} 0.2`,
 		`ocelli_image_step_duration_seconds_count{step="infer"} 1`,
