@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/ocelli/ocelli"
 	"github.com/ocelli/ocelli/internal/blob"
@@ -28,7 +29,7 @@ func (s *web) sorted(w http.ResponseWriter, r *http.Request) {
 	archive := zip.NewWriter(w)
 	packed := 0
 	for i, image := range job.Images {
-		err := s.pack(r.Context(), archive, i+1, image)
+		err := s.pack(r.Context(), archive, i+1, image, job.Created)
 		if err == nil {
 			packed++
 		} else if !errors.Is(err, blob.ErrNotFound) {
@@ -46,8 +47,8 @@ func (s *web) sorted(w http.ResponseWriter, r *http.Request) {
 	_ = archive.Close() // the only error is that the client has gone
 }
 
-// pack adds one picture. Where its bytes were never kept, or are not any more, the error is [blob.ErrNotFound].
-func (s *web) pack(ctx context.Context, archive *zip.Writer, place int, image ocelli.ImageStatus) error {
+// pack adds one picture, with the time when it was sent. Where its bytes were never kept, or are not any more, the error is [blob.ErrNotFound].
+func (s *web) pack(ctx context.Context, archive *zip.Writer, place int, image ocelli.ImageStatus, sent time.Time) error {
 	folder := "waiting"
 	switch {
 	case image.Error != nil && !remedyOf(image.Error.Code).Kept:
@@ -64,7 +65,7 @@ func (s *web) pack(ctx context.Context, archive *zip.Writer, place int, image oc
 	}
 	defer body.Close()
 	entry, err := archive.CreateHeader(&zip.FileHeader{
-		Name: fmt.Sprintf("%s/%04d %s", safeName(folder), place, safeName(image.Name)), Method: zip.Store,
+		Name: fmt.Sprintf("%s/%04d %s", safeName(folder), place, safeName(image.Name)), Method: zip.Store, Modified: sent,
 	})
 	if err != nil {
 		return err

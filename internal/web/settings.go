@@ -92,7 +92,7 @@ func (s *web) change(w http.ResponseWriter, r *http.Request) {
 	wanted := v.Start
 	var err error
 	if r.PostFormValue("reset") == "" {
-		wanted, err = readPolicy(now, v.Start.Max, r.PostFormValue)
+		wanted, err = readPolicy(now, v.Start, r.PostFormValue)
 	}
 	what := changes(now, wanted)
 	v.Policy = wanted
@@ -116,8 +116,9 @@ func (s *web) change(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readPolicy reads the fields of the form into a copy of the policy. Everything that is wrong is told at once.
-func readPolicy(p scale.Policy, ceiling int, field func(string) string) (scale.Policy, error) {
+// readPolicy reads the fields of the form into a copy of the policy; what it is, and what it was at the start, can be chosen whatever it is.
+// Everything that is wrong is told at once.
+func readPolicy(p, start scale.Policy, field func(string) string) (scale.Policy, error) {
 	var wrong []string // sentences
 	number := func(name, words string, least, most int, into *int) {
 		n, err := strconv.Atoi(strings.TrimSpace(field(name)))
@@ -127,12 +128,15 @@ func readPolicy(p scale.Policy, ceiling int, field func(string) string) (scale.P
 		}
 		*into = n
 	}
-	hold := int(p.Hold)
-	number("max", "The most workers", 1, ceiling, &p.Max)
-	number("min", "The fewest workers", 0, ceiling, &p.Min)
+	number("max", "The most workers", 1, start.Max, &p.Max)
+	number("min", "The fewest workers", 0, start.Max, &p.Min)
 	number("images", "The pictures for each worker", 1, 1_000_000, &p.ImagesPerWorker)
-	number("hold", "The seconds", 0, mostHold, &hold)
-	p.Hold = float64(hold)
+	longest := max(mostHold, p.Hold, start.Hold)
+	if hold, err := strconv.ParseFloat(strings.TrimSpace(field("hold")), 64); err == nil && hold >= 0 && hold <= longest {
+		p.Hold = hold
+	} else {
+		wrong = append(wrong, fmt.Sprintf("The seconds must be a number from 0 to %g.", longest))
+	}
 	p.Name = field("policy")
 	if p.Name != scale.Breakeven && p.Name != scale.Backlog {
 		wrong = append(wrong, "Choose one of the two rules.")

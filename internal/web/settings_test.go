@@ -102,6 +102,12 @@ func TestSettingsThatCannotBeAreRefused(t *testing.T) {
 	if len(*said) != 0 {
 		t.Errorf("a node that does not lead did %q", *said)
 	}
+	allowed = true
+	s.settings.Leads = func() bool { return true }
+	s.settings.Start.Hold = 100_000 // --worker-idle=27h46m40s
+	for _, hold := range []string{"1.5", "100000"} {
+		wantText(t, s.post("/settings", "max", "2", "min", "0", "policy", "breakeven", "images", "5", "hold", hold), 200, "This would change from now on")
+	}
 	s.settings = nil
 	wantText(t, s.get("/settings"), 200, "ocelli scale")
 	wantText(t, s.post("/settings", "max", "2"), 403, "Nothing was changed")

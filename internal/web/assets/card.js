@@ -97,6 +97,9 @@ export class Card {
     this.score = 0;
     this.say("failed", "not recognised");
     this.share(0);
+    for (const part of [".score", ".kin", ".bars"]) this.part(part).replaceChildren(); // it may have been recognised before the job was cancelled
+    this.part(".more").hidden = true;
+    this.part(".name.alone").hidden = false;
     const problem = this.part(".problem");
     const known = remedy(code);
     const todo = document.createElement("b");

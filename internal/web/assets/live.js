@@ -38,6 +38,7 @@ async function look() {
   if (!document.hidden) {
     try {
       const answer = await fetch(location.pathname, { signal: AbortSignal.timeout(5000) });
+      if (answer.status === 401) return location.reload(); // the session has ended: the page asks for a key
       if (!answer.ok) throw new Error(`status ${answer.status}`);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       morph(live, page.getElementById("live"));
