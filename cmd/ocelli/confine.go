@@ -14,13 +14,14 @@ import (
 	"github.com/ocelli/ocelli/internal/sandbox"
 )
 
-// workerBound is how much memory a worker may make writable beyond what it has with its model loaded. [decode.Limits] keeps far below it by
-// counting; this holds where the counting is wrong, and costs the image that did it an attempt.
-const workerBound = 1 << 30
+// leastMemory is how much memory a worker may make writable beyond what it has with its model loaded, where nobody says. [decode.Limits] and the
+// networks that people use keep far below it; this holds where the counting is wrong, and costs the image that did it an attempt.
+const leastMemory size = 1 << 30
 
-// confine confines this worker to what it needs: its store, and the ports of its queue and store. Everything that it reads
+// confine confines this worker to what it needs: its store, the ports of its queue and store, and its memory. Everything that it reads
 // once, such as the model, has been read.
-func confine(mode string, at urls, spot bool, log *slog.Logger) error {
+func confine(s workerSettings, at urls, spot bool, log *slog.Logger) error {
+	mode := s.sandbox
 	if mode == sandbox.Off {
 		return nil
 	}
@@ -28,6 +29,7 @@ func confine(mode string, at urls, spot bool, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	p.Memory = uint64(s.memory)
 	if spot {
 		if err := reachMetadata(&p); err != nil {
 			return err
@@ -49,7 +51,7 @@ func confine(mode string, at urls, spot bool, log *slog.Logger) error {
 
 // needs is what a worker needs of the system for a queue and a store.
 func needs(at urls) (sandbox.Policy, error) {
-	p := sandbox.Policy{Memory: workerBound}
+	var p sandbox.Policy
 	for _, text := range []string{at.queue, at.blobs} {
 		u, err := url.Parse(text)
 		if err != nil {

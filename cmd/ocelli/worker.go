@@ -28,6 +28,7 @@ type workerSettings struct {
 	concurrency int
 	maxAttempts int
 	imageTime   time.Duration
+	memory      size // see confine
 	sandbox     string
 }
 
@@ -82,6 +83,8 @@ func (s *workerSettings) register(f *pflag.FlagSet) {
 	f.IntVar(&s.concurrency, "concurrency", 2, "images that one worker has in hand at once")
 	f.IntVar(&s.maxAttempts, "max-attempts", 5, "attempts after which an image is given up")
 	f.DurationVar(&s.imageTime, "image-time", 30*time.Second, "time for one image, decoding and inference together")
+	s.memory = leastMemory
+	f.Var(&s.memory, "worker-memory", "memory that a confined worker may take beside its model, for all its images at once")
 	f.StringVar(&s.sandbox, "sandbox", sandbox.Auto, "confine workers: auto, as far as the system can; require, or do not start; off")
 }
 
@@ -96,6 +99,9 @@ func (s *workerSettings) problems() []error {
 	if s.imageTime < time.Second || s.imageTime > time.Hour {
 		errs = append(errs, fmt.Errorf("--image-time=%s is not possible: give 1s to 1h", s.imageTime))
 	}
+	if s.memory < leastMemory {
+		errs = append(errs, fmt.Errorf("--worker-memory=%s is not possible: give 1GB or more", &s.memory))
+	}
 	if err := sandbox.CheckMode(s.sandbox); err != nil {
 		errs = append(errs, fmt.Errorf("--sandbox: %w", err))
 	}
@@ -108,7 +114,7 @@ func workerArgs(shared sharedSettings, s workerSettings, at urls) []string {
 		"worker", "--queue=" + at.queue, "--blobs=" + at.blobs,
 		"--lease=" + shared.lease.String(), "--max-image=" + shared.maxImage.String(), "--log-level=" + shared.logLevel, "--log-format=" + shared.logFormat,
 		fmt.Sprintf("--concurrency=%d", s.concurrency), fmt.Sprintf("--max-attempts=%d", s.maxAttempts),
-		"--image-time=" + s.imageTime.String(), "--sandbox=" + s.sandbox,
+		"--image-time=" + s.imageTime.String(), "--sandbox=" + s.sandbox, "--worker-memory=" + s.memory.String(),
 	}
 	if s.model != "" {
 		args = append(args, "--model="+s.model)
@@ -188,7 +194,7 @@ func runWorker(ctx context.Context, shared sharedSettings, s workerSettings, end
 			return err
 		}
 		defer classifier.Close()
-		if err := confine(s.sandbox, at, end.spot, log); err != nil {
+		if err := confine(s, at, end.spot, log); err != nil {
 			return err
 		}
 		reporter.Ready(classifier.Model())
