@@ -85,9 +85,9 @@ type Info struct {
 	classify.Facts
 	Producer  string
 	IRVersion int64
-	Opset     int64 // of the standard operators
-	Size      int64 // bytes
-	SHA256    string
+	Opset     int64          // of the standard operators
+	Size      int64          // bytes
+	SHA256    string         // of the file; where it keeps weights in further files, of it and those together
 	Spec      *classify.Spec // nil where Problem is set
 	Problem   error          // why the model cannot be run with its card
 }
@@ -152,8 +152,30 @@ func inspect(o Options) (*Info, error) {
 		info.Problem = fmt.Errorf("its card is of another file: the card says SHA-256 %s, the file has %s", c.SHA256, info.SHA256)
 		return info, nil
 	}
+	if len(h.external) > 0 {
+		if info.SHA256, err = sumOfAll(info.SHA256, filepath.Dir(o.Path), h.external); err != nil {
+			return nil, err
+		}
+	}
 	info.Spec, info.Problem = classify.NewSpec(o.Card, info.Facts)
 	return info, nil
+}
+
+// sumOfAll is the SHA-256 of a model with weights in further files: of the sum of its own file in hexadecimal digits, followed by these files.
+func sumOfAll(own, dir string, names []string) (string, error) {
+	sum := sha256.New()
+	_, _ = io.WriteString(sum, own) // a hash takes everything
+	for _, name := range names {
+		f, err := os.Open(filepath.Join(dir, name))
+		if err != nil {
+			return "", err
+		}
+		_, err = io.Copy(sum, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // checkExternal makes sure that the further files with weights are there.
@@ -162,7 +184,7 @@ func checkExternal(o Options, names []string) error {
 		if !filepath.IsLocal(name) {
 			return fmt.Errorf("it keeps weights in %q, outside its own folder: refused", name)
 		}
-		if _, err := os.Stat(filepath.Join(filepath.Dir(o.Path), name)); err != nil || o.Data != "" {
+		if info, err := os.Stat(filepath.Join(filepath.Dir(o.Path), name)); err != nil || !info.Mode().IsRegular() || o.Data != "" {
 			return fmt.Errorf("it keeps weights in a second file, %s, which is not beside it: fetch that too", name)
 		}
 	}

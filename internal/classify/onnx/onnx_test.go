@@ -1,6 +1,7 @@
 package onnx_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -258,6 +259,32 @@ func TestOpenReadsAFile(t *testing.T) {
 	defer m.Close()
 	if m.Model().Name != "colours" {
 		t.Errorf("Model() = %+v", m.Model())
+	}
+}
+
+// Weights in a second file make another model, while a card names the first file alone.
+func TestWeightsInASecondFileCount(t *testing.T) {
+	o := options(t, nil, imagenetCard)
+	dir := t.TempDir()
+	o.Path = filepath.Join(dir, "colours.onnx")
+	model := network{input: []int{0, 3, 32, 32}, location: "colours.bin"}.bytes()
+	if err := os.WriteFile(o.Path, model, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.Card.SHA256 = fmt.Sprintf("%x", sha256.Sum256(model))
+	sums := map[string]bool{}
+	for _, weights := range []string{"some", "others", "some"} {
+		if err := os.WriteFile(filepath.Join(dir, "colours.bin"), []byte(weights), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		info, err := onnx.Inspect(o)
+		if err != nil || info.Problem != nil {
+			t.Fatalf("%v, %v", err, info)
+		}
+		sums[info.SHA256] = true
+	}
+	if len(sums) != 2 || sums[o.Card.SHA256] {
+		t.Errorf("two models have the sums %v", sums)
 	}
 }
 
