@@ -4,6 +4,7 @@ import (
 	stdcmp "cmp"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -193,6 +194,14 @@ func TestRank(t *testing.T) {
 	labels, err := spec.Rank(scores, 500)
 	if err != nil || len(labels) != 500 || !slices.IsSortedFunc(labels, func(a, b ocelli.Label) int { return stdcmp.Compare(b.Score, a.Score) }) || labels[0].Name != "27" {
 		t.Errorf("500 labels: %v, %v", labels[:3], err)
+	}
+	none := float32(math.Inf(-1)) // the logarithm of a probability of 0
+	spec.Labels = []ocelli.Label{{Name: "a"}, {Name: "b"}, {Name: "c"}}
+	check("a score of minus infinity", top(none, 0, none), []ocelli.Label{{Name: "b", Index: 1, Score: 1}, {Name: "a", Index: 0, Score: 0}})
+	for _, wrong := range [][]float32{{none, none, none}, {1, -none, 0}} {
+		if labels, err := spec.Rank(wrong, 2); err == nil {
+			t.Errorf("%v are ranked: %v", wrong, labels)
+		}
 	}
 	nan := float32(0)
 	if _, err := spec.Rank([]float32{1, nan / nan, 0}, 2); err == nil {

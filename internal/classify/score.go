@@ -12,15 +12,16 @@ import (
 const DefaultTop = 5
 
 // Rank returns the k best labels for the scores that the model gave one image, best first, with probabilities. Equal
-// scores stand in the order of the model. It fails where a score is not a number.
+// scores stand in the order of the model. It fails where a score is not a number. The logarithm of no probability at all is one.
 func (s *Spec) Rank(scores []float32, k int) ([]ocelli.Label, error) {
 	if err := s.CheckWidth(len(scores)); err != nil {
 		return nil, err
 	}
 	probabilities := make([]float64, len(scores))
+	logits := s.Activation == ActivationNone && slices.Max(scores) > float32(math.Inf(-1))
 	for i, v := range scores {
 		probabilities[i] = float64(v)
-		if math.IsNaN(probabilities[i]) || math.IsInf(probabilities[i], 0) {
+		if math.IsNaN(probabilities[i]) || math.IsInf(probabilities[i], 0) && (v > 0 || !logits) {
 			return nil, fmt.Errorf("the model gave %v as the score of %q", v, s.Labels[i].Name)
 		}
 	}

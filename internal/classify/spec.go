@@ -3,6 +3,7 @@ package classify
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/ocelli/ocelli"
@@ -61,7 +62,11 @@ func (t Tensor) String() string {
 			dims[i] = "?"
 		}
 	}
-	return fmt.Sprintf("%s %s[%s]", t.Name, t.Type, strings.Join(dims, ","))
+	name := t.Name
+	if quoted := strconv.Quote(name); len(quoted) != len(name)+2 { // a stranger's, with what a terminal would take for commands
+		name = quoted
+	}
+	return fmt.Sprintf("%s %s[%s]", name, t.Type, strings.Join(dims, ","))
 }
 
 // Spec is all that must be known to run a model: the card and the file taken together.
