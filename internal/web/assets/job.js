@@ -33,6 +33,8 @@ export class Job {
     this.show([...this.list.children].map((element) => new Card(element)));
     if (this.cards.length < total) {
       // One part of a large job: the server counts, and this page is loaded anew while the job runs.
+      this.act("cancel").hidden = state !== "running";
+      this.act("retry").hidden = state === "running" || !this.cards.some((card) => card.hopeful);
       if (state === "running") setTimeout(() => this.sending || location.reload(), 10000);
       return;
     }
@@ -220,6 +222,7 @@ export class Job {
       return;
     }
     const answer = await fetch(`/v1/jobs/${this.id}`, { method: "DELETE" }).catch(() => null);
+    if (answer?.ok && !this.events) location.reload(); // a part of a large job
     if (answer?.ok) return; // the end of the job comes as an event
     this.act("cancel").hidden = answer?.status === 405 || answer?.status === 404;
     this.tell(answer?.status === 405 || answer?.status === 404
